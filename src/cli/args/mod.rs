@@ -1,0 +1,348 @@
+//! What can be typed. The doc comments are the help texts.
+
+mod thanos;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use thanos::{QueryArgs, SidecarArgs, ThanosCommand};
+
+/// One view of every Prometheus: plan, apply and run a multi-cluster Thanos.
+///
+/// A tree of YAML under `live/` says which clusters exist and which one observes the others; tks makes the rest.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tks",
+    version,
+    propagate_version = true,
+    after_help = "Examples:
+  tks apply live/demo                               two clusters on this machine
+  tks query live/demo 'count by (cluster) (up)'     one answer over both
+  tks destroy live/demo                             leaves nothing
+
+Exit codes: 0 done, 1 error or declined, 2 changes (plan --detailed-exitcode), 3 lock held, 4 partly applied,
+64 wrong usage, 70 a bug in tks"
+)]
+pub(crate) struct Cli {
+    /// When to colour: always, never, or on a terminal (NO_COLOR is honoured)
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a tree offline: every mistake in one run
+    Validate(ValidateArgs),
+    /// List the clusters of a tree, and their units
+    List(ListArgs),
+    /// Show where a value of a cluster comes from
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of a kind of file (fleet, account, region, cluster)
+    Schema(SchemaArgs),
+    /// Write a built-in module, role or template out, to change it
+    Eject(EjectArgs),
+    /// Show what apply would change
+    Plan(PlanArgs),
+    /// Make it so: plan, ask, change
+    Apply(ApplyArgs),
+    /// Apply on this machine, whatever the tree's platform is
+    Up(ApplyArgs),
+    /// Tear a fleet down
+    Destroy(DestroyArgs),
+    /// Print what the units of a fleet offer: addresses, certificates, buckets
+    Output(OutputArgs),
+    /// The table of pods of a fleet on this machine
+    Status(StatusArgs),
+    /// Print the log of a pod
+    Logs(LogsArgs),
+    /// The stores that each querier of a fleet sees
+    Stores(StoresArgs),
+    /// Ask the observer's central querier
+    Query(QueryCommandArgs),
+    /// Run a Thanos component
+    Thanos(ThanosArgs),
+    /// Run the TLS gateway in front of a sidecar
+    Ingress(IngressArgs),
+    /// Run the processes of a fleet (started by apply)
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+}
+
+/// Which tree, and how to read it.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TreeArgs {
+    /// Plan for this platform instead of the tree's (local, kubernetes, aws)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) platform: Option<String>,
+    /// Set a value of every cluster, over all files: a.b=YAML (repeatable)
+    #[arg(long, value_name = "KEY=YAML")]
+    pub(crate) set: Vec<String>,
+    /// Keep state, keys, logs and buckets below this folder instead of the fleet's .tks
+    #[arg(long, env = "TKS_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tks validate\n  tks validate live/thanos")]
+pub(crate) struct ValidateArgs {
+    /// A folder of the tree; without it the nearest fleet upward, else all below ./live
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tks list\n  tks list live/demo --json")]
+pub(crate) struct ListArgs {
+    /// A folder of the tree
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks explain live/demo/local/eu-west-3/observee prometheus.scrape_interval")]
+pub(crate) struct ExplainArgs {
+    /// The folder of a cluster
+    pub(crate) cluster: PathBuf,
+    /// A key, with dots: compact.retention.5m
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// fleet, account, region or cluster
+    pub(crate) kind: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tks eject prometheus        the module, into ./modules/prometheus"
+)]
+pub(crate) struct EjectArgs {
+    /// A module, `roles/observer`, or a template
+    pub(crate) name: String,
+    /// Where `modules/` and `templates/` are to be
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) into: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks plan live/demo
+  tks plan live/demo --out demo.plan && tks apply demo.plan
+  tks plan --detailed-exitcode        0 nothing to do, 1 error, 2 changes")]
+pub(crate) struct PlanArgs {
+    /// A folder of the tree; without it the nearest fleet upward, else all below ./live
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    /// Keep the plan in FILE, for `tks apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Exit with 2 when there are changes
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+    /// Plan the teardown
+    #[arg(long)]
+    pub(crate) destroy: bool,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks apply live/demo
+  tks apply demo.plan                 what was reviewed, without a question
+  tks apply live/demo --auto-approve  for pipelines")]
+pub(crate) struct ApplyArgs {
+    /// A folder of the tree, or a plan file; without it the nearest fleet upward
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    /// With --auto-approve: also destroy clusters that are no longer in the tree
+    #[arg(long)]
+    pub(crate) allow_cluster_removal: bool,
+}
+
+/// How changes are made.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) auto_approve: bool,
+    /// The most changes at a time
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) parallelism: usize,
+    /// Wait this long for a lock that somebody else holds
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
+    pub(crate) lock_timeout: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks destroy live/demo
+  tks destroy live/demo --auto-approve --purge")]
+pub(crate) struct DestroyArgs {
+    /// The folder of a fleet
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    /// Remove the key, the state's history and the logs too
+    #[arg(long)]
+    pub(crate) purge: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks output live/demo
+  tks output live/demo/local/eu-west-1/observer query.http     one value, bare
+  tks output live/demo --json")]
+pub(crate) struct OutputArgs {
+    /// A folder of the tree
+    pub(crate) path: PathBuf,
+    /// One output: <unit>.<output>
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// A folder of the tree
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks logs thanos-query-0
+  tks logs -f local/eu-west-3/observee/tks-ingress-0
+  tks logs local/eu-west-1/observer/prometheus-kube-prometheus-stack-prometheus-0/thanos-sidecar")]
+pub(crate) struct LogsArgs {
+    /// A pod as `tks status` names it: [CLUSTER/]POD[/CONTAINER]
+    pub(crate) name: String,
+    /// Go on printing as the log grows
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The fleet's folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoresArgs {
+    /// A folder of the tree
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks query live/demo 'count by (cluster) (up)'
+  tks query live/demo 'sum by (cluster) (rate(prometheus_http_requests_total[5m]))' --output json")]
+pub(crate) struct QueryCommandArgs {
+    /// A folder of the tree
+    pub(crate) path: PathBuf,
+    /// PromQL
+    pub(crate) expr: String,
+    /// table, or json as the HTTP API answers
+    #[arg(long, value_enum, default_value_t = QueryOutput::Table, value_name = "FORM")]
+    pub(crate) output: QueryOutput,
+    /// At this time (RFC 3339 or seconds since 1970) instead of now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) time: Option<String>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryOutput {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ThanosArgs {
+    #[command(subcommand)]
+    pub(crate) component: ThanosCommand,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngressArgs {
+    /// Routes, certificates and identities; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SuperviseArgs {
+    #[arg(long)]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// What a server logs.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// How much to log
+    #[arg(long = "log.level", default_value = "info", value_name = "LEVEL", value_parser = ["debug", "info", "warn", "error"])]
+    pub(crate) level: String,
+    /// logfmt or json
+    #[arg(long = "log.format", default_value = "logfmt", value_name = "FORMAT")]
+    pub(crate) format: net::log::Format,
+}
+
+/// A Prometheus duration, for clap.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let ms = model::parse_duration(text).map_err(|e| e.to_string())?;
+    Ok(std::time::Duration::from_millis(ms.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_flags_clash() {
+        super::Cli::command().debug_assert();
+    }
+}

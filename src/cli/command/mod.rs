@@ -1,0 +1,47 @@
+//! One file per command, named as it is typed.
+
+mod apply;
+pub(crate) mod child;
+mod destroy;
+mod eject;
+mod engine;
+mod explain;
+mod list;
+mod logs;
+mod output;
+mod plan;
+mod plan_json;
+mod query;
+mod schema;
+mod serve;
+mod status;
+mod stores;
+mod validate;
+
+use crate::Exit;
+use crate::args::Command;
+use crate::diagnostic::Result;
+use crate::term::Printer;
+
+/// Runs one command.
+pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit> {
+    match command {
+        Command::Validate(args) => validate::run(&args, printer),
+        Command::List(args) => list::run(&args, printer),
+        Command::Explain(args) => explain::run(&args, printer),
+        Command::Schema(args) => schema::run(&args, printer),
+        Command::Eject(args) => eject::run(&args, printer),
+        Command::Plan(args) => plan::run(&args, printer),
+        Command::Apply(args) => apply::run(&args, printer),
+        Command::Up(args) => apply::up(args, printer),
+        Command::Destroy(args) => destroy::run(&args, printer),
+        Command::Output(args) => output::run(&args, printer),
+        Command::Status(args) => status::run(&args, printer),
+        Command::Logs(args) => logs::run(&args, printer),
+        Command::Stores(args) => stores::run(&args, printer),
+        Command::Query(args) => query::run(&args, printer),
+        Command::Thanos(args) => serve::thanos(args.component),
+        Command::Ingress(args) => serve::ingress(&args),
+        Command::Supervise(args) => serve::supervise(&args),
+    }
+}

@@ -1,0 +1,87 @@
+//! The roof: what a person types and reads. Rooms below compute; here are words, colours, exit codes.
+
+mod args;
+mod command;
+mod diagnostic;
+mod session;
+mod term;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::diagnostic::Failure;
+use crate::term::Printer;
+
+/// What the process says at its end, as `tks help` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Error = 1,
+    /// `plan --detailed-exitcode` found changes.
+    Changes = 2,
+    LockHeld = 3,
+    PartlyApplied = 4,
+    Usage = 64,
+    Bug = 70,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs what the command line asks for. A panic is a bug, and is called one.
+pub fn main() -> ExitCode {
+    std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        term::last_words("\nThis is a bug in tks. Please report it, with the lines above.");
+        Exit::Bug.into()
+    })
+}
+
+fn run() -> ExitCode {
+    net::tls::install_default();
+    let words: Vec<OsString> = as_thanos(std::env::args_os().collect());
+    if let Some(code) = command::child::run_if_asked(&words) {
+        return code;
+    }
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let printer = Printer::new(cli.color);
+    match command::run(cli.command, &printer) {
+        Ok(exit) => exit.into(),
+        Err(failure) => report(&failure, &printer),
+    }
+}
+
+fn report(failure: &Failure, printer: &Printer) -> ExitCode {
+    if !failure.is_broken_pipe() {
+        printer.failure(failure);
+        return failure.exit.into();
+    }
+    ExitCode::SUCCESS
+}
+
+/// An executable that is called `thanos` is `tks thanos`.
+fn as_thanos(mut words: Vec<OsString>) -> Vec<OsString> {
+    let called = words.first().map(Path::new).and_then(Path::file_name);
+    if called.is_some_and(|name| name == "thanos") {
+        words.insert(1, "thanos".into());
+    }
+    words
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        ExitCode::SUCCESS
+    }
+}

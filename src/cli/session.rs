@@ -1,0 +1,139 @@
+//! From a path to what a command works with: the tree, its stack, its state, its providers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plan::{Providers, StateStore};
+use stack::{Catalog, Diagnostics, LiveFleet, LoadOptions, Stack};
+
+use crate::args::TreeArgs;
+use crate::diagnostic::{Failure, Result};
+
+/// One fleet, read and rendered.
+pub(crate) struct Fleet {
+    pub(crate) live: LiveFleet,
+    pub(crate) stack: Stack,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// Reads every fleet that `path` means; all mistakes of all of them in one failure.
+pub(crate) fn fleets(path: Option<&Path>, tree: &TreeArgs) -> Result<Vec<Fleet>> {
+    let options = load_options(tree)?;
+    let dirs = stack::live::discover(path, &options.working_dir)?;
+    let mut fleets = Vec::new();
+    let mut mistakes = Vec::new();
+    let alone = dirs.len() == 1;
+    for dir in &dirs {
+        // A path inside of a fleet selects a part of it.
+        let what = path.filter(|_| alone).unwrap_or(dir);
+        match fleet(dir, what, &options) {
+            Ok(mut found) => fleets.append(&mut found),
+            Err(Diagnostics(mut found)) => mistakes.append(&mut found),
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(fleets)
+    } else {
+        Err(Failure::of(mistakes))
+    }
+}
+
+fn fleet(
+    dir: &Path,
+    path: &Path,
+    options: &LoadOptions,
+) -> std::result::Result<Vec<Fleet>, Diagnostics> {
+    let catalog = Arc::new(Catalog::load(dir)?);
+    let tree = stack::live::load(Some(path), options, catalog.as_ref())?;
+    let build = |live: LiveFleet| {
+        let stack = stack::build(&live, &catalog)?;
+        Ok(Fleet {
+            live,
+            stack,
+            catalog: Arc::clone(&catalog),
+        })
+    };
+    tree.fleets.into_iter().map(build).collect()
+}
+
+fn load_options(tree: &TreeArgs) -> Result<LoadOptions> {
+    let working_dir =
+        std::env::current_dir().map_err(|e| Failure::io("cannot tell the working folder", &e))?;
+    Ok(LoadOptions {
+        platform: tree.platform.clone(),
+        set: tree.set.clone(),
+        data_dir: tree.data_dir.clone(),
+        working_dir,
+    })
+}
+
+/// The one fleet that `path` means.
+pub(crate) fn fleet_at(path: Option<&Path>, tree: &TreeArgs) -> Result<Fleet> {
+    let mut fleets = fleets(path, tree)?;
+    if fleets.len() > 1 {
+        let names: Vec<String> = fleets
+            .iter()
+            .map(|fleet| format!("`{}`", fleet.live.dir.display()))
+            .collect();
+        return Err(
+            Failure::new(format!("several fleets are here: {}", names.join(", ")))
+                .help("name one of them"),
+        );
+    }
+    fleets.pop().ok_or_else(|| Failure::new("no fleet is here"))
+}
+
+impl Fleet {
+    /// Refuses a platform that no module is written for yet.
+    pub(crate) fn must_be_built(&self) -> Result<()> {
+        let platform = &self.live.platform;
+        if self
+            .catalog
+            .platforms()
+            .iter()
+            .any(|built| built == platform)
+        {
+            return Ok(());
+        }
+        let dir = self.live.dir.display();
+        Err(Failure::new(format!(
+            "fleet {}: platform {platform} is not built yet",
+            self.live.name
+        ))
+        .help(format!(
+            "`tks validate {dir}` checks the tree; `tks up {dir}` runs it on this machine"
+        )))
+    }
+
+    /// Refuses a path that selects a part of the fleet.
+    pub(crate) fn must_be_whole(&self) -> Result<()> {
+        if self.live.selection.is_empty() {
+            return Ok(());
+        }
+        let dir = self.live.dir.display();
+        Err(Failure::new(format!(
+            "a part of fleet {} cannot be planned alone yet",
+            self.live.name
+        ))
+        .help(format!("name the whole fleet: `{dir}`")))
+    }
+
+    pub(crate) fn store(&self) -> StateStore {
+        StateStore::open(&self.live.data_dir)
+    }
+
+    pub(crate) fn providers(&self) -> Result<Providers> {
+        let config = provider::Config::new(&self.live.data_dir, executable()?);
+        Ok(Providers::new(provider::registry(config)))
+    }
+
+    /// Whether a cluster is selected by the path that was given.
+    pub(crate) fn selects(&self, cluster: &stack::ClusterPath) -> bool {
+        self.live.selection.is_empty() || self.live.selection.contains(cluster)
+    }
+}
+
+/// This binary.
+pub(crate) fn executable() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|e| Failure::io("cannot find the tks binary", &e))
+}

@@ -1,0 +1,217 @@
+//! What happens during an apply: bars on a terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use plan::{Action, Event, Progress};
+use stack::Address;
+
+use super::Printer;
+
+/// How often a plain log says that something still goes on.
+const STILL: Duration = Duration::from_secs(10);
+
+/// Tells a person what an engine does.
+pub(crate) struct ApplyProgress {
+    printer: Printer,
+    bars: Option<MultiProgress>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    total: Option<ProgressBar>,
+    running: HashMap<Address, Running>,
+}
+
+struct Running {
+    bar: Option<ProgressBar>,
+    action: Action,
+    since: Instant,
+    said: Instant,
+}
+
+impl ApplyProgress {
+    pub(crate) fn new(printer: Printer) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self {
+            printer,
+            bars: terminal.then(MultiProgress::new),
+            state: Mutex::default(),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(text);
+            }
+            None => self.printer.note(text),
+        }
+    }
+
+    fn begin(&self, steps: usize) {
+        let Some(bars) = &self.bars else { return };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}");
+        let bar = bars.add(ProgressBar::new(steps as u64));
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        self.lock().total = Some(bar);
+    }
+
+    fn started(&self, address: Address, action: Action) {
+        let text = format!("{address}: {}...", doing(action));
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.insert_from_back(1, ProgressBar::new_spinner());
+            bar.set_message(text.clone());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if bar.is_none() {
+            self.say(&text);
+        }
+        let now = Instant::now();
+        self.lock().running.insert(
+            address,
+            Running {
+                bar,
+                action,
+                since: now,
+                said: now,
+            },
+        );
+    }
+
+    fn ended(&self, address: &Address, text: &str) {
+        let running = self.lock().running.remove(address);
+        if let Some(bar) = running.and_then(|running| running.bar) {
+            bar.finish_and_clear();
+        }
+        if let Some(total) = &self.lock().total {
+            total.inc(1);
+        }
+        self.say(text);
+    }
+
+    /// Says what still goes on, for logs that would be silent; call it every second or so.
+    pub(crate) fn tick(&self) {
+        if self.bars.is_some() {
+            return;
+        }
+        let mut lines = Vec::new();
+        for (address, running) in &mut self.lock().running {
+            if running.said.elapsed() >= STILL {
+                running.said = Instant::now();
+                let elapsed = running.since.elapsed().as_secs();
+                let doing = doing(running.action).to_lowercase();
+                lines.push(format!("{address}: Still {doing}... [{elapsed}s elapsed]"));
+            }
+        }
+        lines.iter().for_each(|line| self.say(line));
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn finish(&self) {
+        if let Some(total) = self.lock().total.take() {
+            total.finish_and_clear();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Progress for ApplyProgress {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Applying { steps } => self.begin(steps),
+            Event::Started { address, action } => self.started(address, action),
+            Event::Finished {
+                address,
+                action,
+                elapsed,
+            } => {
+                let text = format!(
+                    "{address}: {} complete after {}s",
+                    done(action),
+                    elapsed.as_secs()
+                );
+                self.ended(&address, &text);
+            }
+            Event::Failed {
+                address,
+                action,
+                elapsed,
+                ..
+            } => {
+                let text = format!(
+                    "{address}: {} errored after {}s",
+                    done(action),
+                    elapsed.as_secs()
+                );
+                self.ended(&address, &text);
+            }
+            Event::Skipped {
+                address, because, ..
+            } => {
+                self.ended(
+                    &address,
+                    &format!("{address}: left out, because {because} failed"),
+                );
+            }
+            Event::Retrying {
+                address,
+                attempt,
+                delay,
+                error,
+                ..
+            } => {
+                let wait = delay.as_secs_f32();
+                self.say(&format!(
+                    "{address}: try {attempt} failed ({error}), next in {wait:.1}s"
+                ));
+            }
+            Event::WaitingForLock { cluster, holder } => {
+                let holder =
+                    holder.map(|h| format!(", held by {}@{} (process {})", h.user, h.host, h.pid));
+                let holder = holder.unwrap_or_default();
+                self.say(&format!("waiting for the lock of {cluster}{holder}"));
+            }
+            Event::Stopping { in_flight } => {
+                self.say(&format!(
+                    "Interrupted: finishing {in_flight} changes in flight, starting nothing new"
+                ));
+            }
+            Event::Refreshing { .. } | Event::Refreshed { .. } | Event::Planned { .. } => {}
+        }
+    }
+}
+
+fn doing(action: Action) -> &'static str {
+    match action {
+        Action::Create => "Creating",
+        Action::Update => "Modifying",
+        Action::Replace => "Replacing",
+        Action::Delete => "Destroying",
+        Action::Forget => "Forgetting",
+        Action::NoOp | Action::Skipped => "Checking",
+    }
+}
+
+fn done(action: Action) -> &'static str {
+    match action {
+        Action::Create => "Creation",
+        Action::Update => "Modifications",
+        Action::Replace => "Replacement",
+        Action::Delete => "Destruction",
+        Action::Forget => "Forgetting",
+        Action::NoOp | Action::Skipped => "Check",
+    }
+}

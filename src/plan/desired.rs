@@ -1,0 +1,61 @@
+//! What a plan wants to be there. A [`Stack`] says it; tests say it by hand.
+
+use stack::{
+    Address, Attributes, ClusterPath, Diagnostics, Fleet, Known, Resource, Stack, UnitPath,
+};
+
+/// Resources that are wanted, and how to evaluate them with what is known so far.
+pub trait Desired: Send + Sync {
+    /// Whose resources these are.
+    fn fleet(&self) -> &Fleet;
+
+    /// The clusters of the tree, in path order.
+    fn clusters(&self) -> Vec<ClusterPath>;
+
+    /// The units of the tree, in path order.
+    fn units(&self) -> Vec<UnitPath>;
+
+    /// In address order.
+    fn resources(&self) -> &[Resource];
+
+    /// The properties of one resource; those that wait for others are unknown.
+    ///
+    /// # Errors
+    /// [`Diagnostics`], one per expression that cannot be evaluated.
+    fn properties(&self, address: &Address, known: &dyn Known) -> Result<Attributes, Diagnostics>;
+
+    /// The outputs of one unit.
+    ///
+    /// # Errors
+    /// As [`Self::properties`].
+    fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics>;
+}
+
+impl Desired for Stack {
+    fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    fn clusters(&self) -> Vec<ClusterPath> {
+        self.clusters
+            .iter()
+            .map(|cluster| cluster.path.clone())
+            .collect()
+    }
+
+    fn units(&self) -> Vec<UnitPath> {
+        self.units.iter().map(|unit| unit.path.clone()).collect()
+    }
+
+    fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    fn properties(&self, address: &Address, known: &dyn Known) -> Result<Attributes, Diagnostics> {
+        Self::properties(self, address, known)
+    }
+
+    fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics> {
+        Self::outputs(self, unit, known)
+    }
+}

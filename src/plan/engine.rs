@@ -1,0 +1,79 @@
+//! The one entry: an engine plans and applies a fleet.
+
+use std::time::Duration;
+
+use crate::planner::Planner;
+use crate::run::Run;
+use crate::{
+    Applied, ApplyError, Desired, Plan, PlanError, PlanMode, Progress, Providers, StateStore, Stop,
+};
+
+/// Plans and applies one fleet on one platform.
+#[derive(Clone)]
+pub struct Engine<'a> {
+    pub desired: &'a dyn Desired,
+    pub providers: &'a Providers,
+    pub store: &'a StateStore,
+    pub progress: &'a dyn Progress,
+    pub options: Options,
+}
+
+/// How an engine works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Reads and changes at the same time.
+    pub parallelism: usize,
+    /// `false`: take the recorded attributes for real ones.
+    pub refresh: bool,
+    /// How long to wait for a lock that somebody holds; zero fails at once.
+    pub lock_timeout: Duration,
+    /// What the lock's holder is said to do.
+    pub operation: String,
+    /// Tries after the first, of what may pass by itself.
+    pub retries: u32,
+    /// Before the first retry; doubled each time.
+    pub retry_delay: Duration,
+    pub stop: Stop,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            parallelism: 10,
+            refresh: true,
+            lock_timeout: Duration::ZERO,
+            operation: "apply".to_owned(),
+            retries: 4,
+            retry_delay: Duration::from_millis(250),
+            stop: Stop::default(),
+        }
+    }
+}
+
+impl Engine<'_> {
+    /// What would change. Takes no lock and writes nothing.
+    ///
+    /// # Errors
+    /// [`PlanError`]; mistakes of all resources are collected.
+    pub async fn plan(&self, mode: PlanMode) -> Result<Plan, PlanError> {
+        Planner::load(self)?.plan(mode).await
+    }
+
+    /// Makes `plan` so: locks its clusters, refuses if their states are others by now, goes through the graph, saves after
+    /// each resource. Independent branches go on after a failure. Call it for an empty plan too: it writes what is to be
+    /// recorded, and nothing if there is nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when nothing was begun; failures of single resources are in [`Applied`].
+    pub async fn apply(&self, plan: &Plan) -> Result<Applied, ApplyError> {
+        Run::begin(self, plan).await?.execute().await
+    }
+}
+
+impl std::fmt::Debug for Engine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

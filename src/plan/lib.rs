@@ -1,0 +1,63 @@
+//! Desired state against real state: plan, apply, destroy, in graph order.
+//!
+//! [`Engine::plan`] reads what is recorded ([`StateStore`]) and what is real ([`Provider::read`]), evaluates what is
+//! wanted ([`Desired`]) and answers with a [`Plan`]; [`Engine::apply`] makes it so, resource by resource, saving after
+//! each. Nothing prints here: an [`Engine`] tells its [`Progress`] what happens.
+//!
+//! What lies in a fleet's data folder:
+//!
+//! | path | what | module |
+//! |---|---|---|
+//! | `state/<account>/<region>/<cluster>.json` | what exists, one document per cluster | `store` |
+//! | `history/<account>/<region>/<cluster>/<lineage>.<serial>.json` | earlier versions | `store` |
+//! | `journal/<account>/<region>/<cluster>.jsonl` | creates in flight | `journal` |
+//! | `locks/<account>/<region>/<cluster>.lock` | who changes a cluster now | `lock` |
+//! | `allocations.json` | sticky ports of the fleet | `allocations` |
+//! | `key`, `key.salt` | what secrets are sealed with | `key` |
+
+mod allocations;
+mod change;
+mod codec;
+mod desired;
+mod diff;
+mod disk;
+mod document;
+mod engine;
+mod error;
+mod graph;
+mod journal;
+mod key;
+mod lock;
+mod planfile;
+mod planner;
+mod progress;
+mod provider;
+mod providers;
+mod refresh;
+mod run;
+mod schedule;
+mod shroud;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use allocations::{Allocation, Allocations};
+pub use change::{
+    Action, Change, ClusterPlan, Counts, Drift, OutputChange, Plan, PlanMode, PlannedFleet, Reason,
+};
+pub use desired::Desired;
+pub use diff::{Diff, compare};
+pub use document::DocumentError;
+pub use engine::{Engine, Options};
+pub use error::{
+    Applied, ApplyError, Failed, Failure, LeftOut, PlanError, ResourceError, StalePlan,
+};
+pub use key::{KeyError, KeySource};
+pub use lock::{Holder, LockError};
+pub use planfile::PlanFileError;
+pub use progress::{Event, Progress, Silent, Stop};
+pub use provider::{Allocator, Kind, PlanRequest, Planned, Provider, ProviderError};
+pub use providers::Providers;
+pub use state::{Recorded, State};
+pub use store::{StateError, StateStore, Version};

@@ -1,0 +1,523 @@
+//! How a plan is made: read what is recorded and what is real, evaluate what is wanted in graph order with what the
+//! dependencies will have, compare, and add what is recorded but no longer wanted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use stack::{
+    Address, Attributes, ClusterPath, Diagnostics, Known, Lifecycle, OnDestroy, Resource, UnitPath,
+    Value,
+};
+
+use crate::allocations::{self, Draft};
+use crate::journal::{self, InFlight};
+use crate::shroud::Shroud;
+use crate::{
+    Action, Change, ClusterPlan, Diff, Drift, Engine, Event, OutputChange, Plan, PlanError,
+    PlanMode, PlanRequest, Planned, Reason, Recorded, State, StateError, compare, graph, providers,
+    refresh, state, store,
+};
+
+/// The attributes that resources have or will have.
+#[derive(Debug, Default)]
+pub(crate) struct Attained(pub(crate) HashMap<Address, Attributes>);
+
+impl Known for Attained {
+    fn attributes(&self, address: &Address) -> Option<&Attributes> {
+        self.0.get(address)
+    }
+}
+
+/// One planning.
+pub(crate) struct Planner<'a> {
+    engine: &'a Engine<'a>,
+    states: BTreeMap<ClusterPath, State>,
+    in_flight: BTreeMap<Address, InFlight>,
+    wanted: BTreeMap<&'a Address, &'a Resource>,
+    real: BTreeMap<Address, Option<Attributes>>,
+    draft: Draft,
+    attained: Attained,
+    /// Wanted resources that cannot be planned: what depends on them is not planned either.
+    unplanned: HashSet<&'a Address>,
+    mistakes: Diagnostics,
+    changes: BTreeMap<Address, Change>,
+}
+
+impl<'a> Planner<'a> {
+    /// Reads what is recorded.
+    pub(crate) fn load(engine: &'a Engine<'a>) -> Result<Self, PlanError> {
+        let resources = engine.desired.resources();
+        Ok(Self {
+            engine,
+            states: engine.store.load_all()?,
+            in_flight: in_flight(engine)?,
+            wanted: resources
+                .iter()
+                .map(|resource| (&resource.address, resource))
+                .collect(),
+            real: BTreeMap::new(),
+            draft: Draft::new(engine.store.allocations()?),
+            attained: Attained::default(),
+            unplanned: HashSet::new(),
+            mistakes: Diagnostics::default(),
+            changes: BTreeMap::new(),
+        })
+    }
+
+    /// Reads what is real, and plans.
+    pub(crate) async fn plan(mut self, mode: PlanMode) -> Result<Plan, PlanError> {
+        let wanted = match mode {
+            PlanMode::Apply => self.wanted.keys().copied().collect(),
+            PlanMode::Destroy => BTreeSet::new(),
+        };
+        self.real = refresh::refresh(self.engine, &self.states, &wanted).await?;
+        if mode == PlanMode::Apply {
+            self.plan_wanted()?;
+        }
+        self.plan_left_over(mode);
+        let outputs = self.plan_outputs(mode);
+        if !self.mistakes.0.is_empty() {
+            self.mistakes.0.sort_by(|a, b| a.position.cmp(&b.position));
+            return Err(self.mistakes.into());
+        }
+        self.refuse_protected()?;
+        let plan = self.finish(mode, outputs);
+        let changes = plan
+            .changes
+            .iter()
+            .filter(|change| change.is_change())
+            .count();
+        self.engine.progress.event(Event::Planned { changes });
+        Ok(plan)
+    }
+
+    fn plan_wanted(&mut self) -> Result<(), PlanError> {
+        let resources = self.engine.desired.resources();
+        for at in graph::order(resources)? {
+            let resource = &resources[at];
+            if resource
+                .depends_on
+                .iter()
+                .any(|on| self.unplanned.contains(on))
+            {
+                self.unplanned.insert(&resource.address);
+                continue;
+            }
+            match self.plan_one(resource) {
+                Ok(change) => {
+                    self.changes.insert(resource.address.clone(), change);
+                }
+                Err(mut mistakes) => {
+                    self.mistakes.0.append(&mut mistakes.0);
+                    self.unplanned.insert(&resource.address);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_one(&mut self, resource: &Resource) -> Result<Change, Diagnostics> {
+        let address = &resource.address;
+        let properties = self.engine.desired.properties(address, &self.attained)?;
+        let mistakes = self.engine.providers.check(resource, &properties);
+        let Some(provider) = self
+            .engine
+            .providers
+            .provider(&address.kind)
+            .filter(|_| mistakes.is_empty())
+        else {
+            return Err(Diagnostics(mistakes));
+        };
+        let prior = self.real.get(address).cloned().flatten();
+        let effective = with_ignored(
+            &properties,
+            &resource.lifecycle.ignore_changes,
+            prior.as_ref(),
+        );
+        let request = PlanRequest {
+            address,
+            properties: &effective,
+            prior: prior.as_ref(),
+            allocator: &mut self.draft,
+        };
+        let planned = provider
+            .plan(request)
+            .map_err(|error| Diagnostics(vec![providers::refused(resource, &error)]))?;
+        Ok(self.change(resource, properties, &effective, prior, planned))
+    }
+
+    fn change(
+        &mut self,
+        resource: &Resource,
+        properties: Attributes,
+        effective: &Attributes,
+        prior: Option<Attributes>,
+        planned: Planned,
+    ) -> Change {
+        let address = &resource.address;
+        let recorded = self.recorded(address);
+        let mut change = Change {
+            address: address.clone(),
+            action: Action::NoOp,
+            reason: None,
+            before: prior,
+            after: None,
+            diffs: Vec::new(),
+            properties,
+            depends_on: resource.depends_on.clone(),
+            lifecycle: resource.lifecycle.clone(),
+            deposed: recorded
+                .map(|recorded| recorded.deposed.clone())
+                .unwrap_or_default(),
+        };
+        match planned {
+            Planned::Skipped { reason } => {
+                change.action = match (&change.before, recorded) {
+                    (Some(_), _) => Action::Delete,
+                    (None, Some(_)) => Action::Forget,
+                    (None, None) => Action::Skipped,
+                };
+                change.reason = Some(Reason::Skipped(reason));
+                change.diffs = compare(
+                    change.before.as_ref().unwrap_or(&Attributes::new()),
+                    &Attributes::new(),
+                );
+                self.attained.0.insert(
+                    address.clone(),
+                    self.engine.providers.nothing(&address.kind),
+                );
+            }
+            Planned::Attributes {
+                attributes,
+                replace,
+            } => {
+                let shroud = Shroud::of([effective].into_iter().chain(&change.before));
+                let after = shroud.cover(attributes);
+                self.decide(&mut change, &after, effective, replace);
+                self.attained.0.insert(address.clone(), after.clone());
+                change.after = Some(after);
+            }
+        }
+        change
+    }
+
+    /// Fills in action, reason and diffs of a wanted resource.
+    fn decide(
+        &self,
+        change: &mut Change,
+        after: &Attributes,
+        effective: &Attributes,
+        replace: Vec<(String, String)>,
+    ) {
+        let Some(before) = &change.before else {
+            change.action = Action::Create;
+            change.diffs = compare(&Attributes::new(), after);
+            change.reason = if self.recorded(&change.address).is_some() {
+                Some(Reason::Gone)
+            } else {
+                self.in_flight
+                    .contains_key(&change.address)
+                    .then_some(Reason::Interrupted)
+            };
+            return;
+        };
+        change.diffs = compare(before, after);
+        if change.diffs.is_empty() {
+            // A property that a provider keeps out of the attributes may still be one that nobody knows yet.
+            change.diffs = unknown_properties(effective, before);
+        }
+        if change.diffs.is_empty() {
+            return;
+        }
+        change.action = if replace.is_empty() {
+            Action::Update
+        } else {
+            Action::Replace
+        };
+        for diff in &mut change.diffs {
+            diff.forces = forced_by(&diff.path, &replace);
+        }
+        change.reason = (!replace.is_empty()).then_some(Reason::CannotUpdate(replace));
+    }
+
+    fn plan_left_over(&mut self, mode: PlanMode) {
+        let recorded = self.states.values().flat_map(|state| &state.resources);
+        let left = recorded.filter(|(address, _)| !self.changes.contains_key(*address));
+        let left = left.filter(|(address, _)| !self.unplanned.contains(*address));
+        let mut changes: Vec<Change> = left
+            .map(|(address, recorded)| self.removal(address, recorded, mode))
+            .collect();
+        for (address, started) in &self.in_flight {
+            if self.recorded(address).is_none()
+                && !self.changes.contains_key(address)
+                && !self.unplanned.contains(address)
+            {
+                changes.push(orphan(address, started));
+            }
+        }
+        self.changes.extend(
+            changes
+                .into_iter()
+                .map(|change| (change.address.clone(), change)),
+        );
+    }
+
+    fn removal(&self, address: &Address, recorded: &Recorded, mode: PlanMode) -> Change {
+        // What the tree says counts as long as it says anything; else what was recorded.
+        let wanted = self.wanted.get(address);
+        let lifecycle = wanted
+            .map_or(&recorded.lifecycle, |resource| &resource.lifecycle)
+            .clone();
+        let before = self.real.get(address).cloned().flatten();
+        let nothing = before.is_none() && recorded.deposed.is_empty();
+        let keep = nothing || lifecycle.on_destroy == OnDestroy::Retain;
+        let reason = match mode {
+            _ if before.is_none() => Reason::Gone,
+            PlanMode::Destroy => Reason::Destroy,
+            PlanMode::Apply => self.why_not_wanted(address),
+        };
+        Change {
+            address: address.clone(),
+            action: if keep { Action::Forget } else { Action::Delete },
+            reason: Some(reason),
+            diffs: before
+                .as_ref()
+                .map(|before| compare(before, &Attributes::new()))
+                .unwrap_or_default(),
+            before,
+            after: None,
+            properties: Attributes::new(),
+            depends_on: recorded.depends_on.clone(),
+            lifecycle,
+            deposed: recorded.deposed.clone(),
+        }
+    }
+
+    fn why_not_wanted(&self, address: &Address) -> Reason {
+        if !self
+            .engine
+            .desired
+            .clusters()
+            .contains(&address.unit.cluster)
+        {
+            Reason::ClusterNotInTree
+        } else if !self.engine.desired.units().contains(&address.unit) {
+            Reason::UnitNotInTree
+        } else {
+            Reason::ResourceNotInTree
+        }
+    }
+
+    fn plan_outputs(&mut self, mode: PlanMode) -> Vec<OutputChange> {
+        let recorded = store::outputs(&self.states);
+        let mut planned = BTreeMap::new();
+        let incomplete: BTreeSet<&UnitPath> =
+            self.unplanned.iter().map(|address| &address.unit).collect();
+        if mode == PlanMode::Apply && incomplete.is_empty() {
+            for unit in self.engine.desired.units() {
+                match self.engine.desired.outputs(&unit, &self.attained) {
+                    Ok(outputs) => {
+                        planned.insert(unit, outputs);
+                    }
+                    Err(mut mistakes) => self.mistakes.0.append(&mut mistakes.0),
+                }
+            }
+        }
+        let units: BTreeSet<&UnitPath> = recorded.keys().chain(planned.keys()).collect();
+        let none = Attributes::new();
+        let changes = units.into_iter().map(|unit| OutputChange {
+            diffs: compare(
+                recorded.get(unit).unwrap_or(&none),
+                planned.get(unit).unwrap_or(&none),
+            ),
+            unit: unit.clone(),
+        });
+        changes.filter(|change| !change.diffs.is_empty()).collect()
+    }
+
+    fn refuse_protected(&self) -> Result<(), PlanError> {
+        let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
+        let ending = self
+            .changes
+            .values()
+            .filter(ends)
+            .filter(|change| change.lifecycle.protect);
+        let protected: Vec<Address> = ending.map(|change| change.address.clone()).collect();
+        if protected.is_empty() {
+            Ok(())
+        } else {
+            Err(PlanError::Protected(protected))
+        }
+    }
+
+    fn finish(&mut self, mode: PlanMode, outputs: Vec<OutputChange>) -> Plan {
+        let changes = std::mem::take(&mut self.changes);
+        let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Forget);
+        let gone = changes
+            .values()
+            .filter(ends)
+            .map(|change| change.address.clone())
+            .collect();
+        Plan {
+            tks: state::TKS.to_owned(),
+            created: state::now(),
+            mode,
+            fleet: self.engine.desired.fleet().into(),
+            clusters: self.clusters(),
+            drift: self.drift(),
+            outputs,
+            allocations: if mode == PlanMode::Apply {
+                self.draft.new_ones()
+            } else {
+                Vec::new()
+            },
+            released: allocations::released(self.draft.recorded(), &gone),
+            bookkeeping: changes.values().any(|change| self.differs_on_paper(change)),
+            changes: changes.into_values().collect(),
+        }
+    }
+
+    fn clusters(&self) -> Vec<ClusterPlan> {
+        let in_tree: BTreeSet<ClusterPath> = self.engine.desired.clusters().into_iter().collect();
+        let started = self.in_flight.keys().map(|address| &address.unit.cluster);
+        let all: BTreeSet<&ClusterPath> = in_tree
+            .iter()
+            .chain(self.states.keys())
+            .chain(started)
+            .collect();
+        let plan = |path: &ClusterPath| {
+            let state = self.states.get(path);
+            ClusterPlan {
+                path: path.clone(),
+                lineage: state.map(|state| state.lineage.clone()),
+                serial: state.map_or(0, |state| state.serial),
+                in_tree: in_tree.contains(path),
+            }
+        };
+        all.into_iter().map(plan).collect()
+    }
+
+    fn drift(&self) -> Vec<Drift> {
+        let recorded = self.states.values().flat_map(|state| &state.resources);
+        let drift = recorded.filter_map(|(address, recorded)| {
+            let real = self.real.get(address)?;
+            let diffs = compare(
+                &recorded.attributes,
+                real.as_ref().unwrap_or(&Attributes::new()),
+            );
+            let gone = real.is_none();
+            (gone || !diffs.is_empty()).then(|| Drift {
+                address: address.clone(),
+                gone,
+                diffs,
+            })
+        });
+        drift.collect()
+    }
+
+    fn differs_on_paper(&self, change: &Change) -> bool {
+        let Some(recorded) = self.recorded(&change.address) else {
+            return false;
+        };
+        change.action == Action::NoOp
+            && (recorded.properties != change.properties
+                || recorded.depends_on != change.depends_on
+                || recorded.lifecycle != change.lifecycle
+                || Some(&recorded.attributes) != change.after.as_ref())
+    }
+
+    fn recorded(&self, address: &Address) -> Option<&Recorded> {
+        self.states
+            .get(&address.unit.cluster)?
+            .resources
+            .get(address)
+    }
+}
+
+fn in_flight(engine: &Engine<'_>) -> Result<BTreeMap<Address, InFlight>, StateError> {
+    let mut all = BTreeMap::new();
+    for cluster in engine.store.journaled()? {
+        let key = engine.store.key().ok().flatten();
+        all.extend(journal::in_flight(engine.store.data_dir(), &cluster, key)?);
+    }
+    Ok(all)
+}
+
+/// What an interrupted run may have made, and nobody wants.
+fn orphan(address: &Address, started: &InFlight) -> Change {
+    let known = started.planned.iter().filter(|(_, value)| value.is_known());
+    let before: Attributes = known
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    Change {
+        address: address.clone(),
+        action: Action::Delete,
+        reason: Some(Reason::Interrupted),
+        diffs: compare(&before, &Attributes::new()),
+        before: Some(before),
+        after: None,
+        properties: Attributes::new(),
+        depends_on: started.depends_on.clone(),
+        lifecycle: Lifecycle::default(),
+        deposed: Vec::new(),
+    }
+}
+
+/// The properties with those of `ignored` (dotted paths) as they are now.
+pub(crate) fn with_ignored(
+    properties: &Attributes,
+    ignored: &[String],
+    prior: Option<&Attributes>,
+) -> Attributes {
+    let mut effective = properties.clone();
+    let Some(prior) = prior else { return effective };
+    for path in ignored {
+        take_over(&mut effective, prior, path);
+    }
+    effective
+}
+
+fn take_over(into: &mut Attributes, from: &Attributes, path: &str) {
+    let whole = || {
+        path.split_once('.')
+            .filter(|_| !from.contains_key(path) && !into.contains_key(path))
+    };
+    match whole() {
+        Some((first, rest)) => {
+            let Some(from) = from.get(first).and_then(Value::as_map) else {
+                return;
+            };
+            let below = into
+                .entry(first.to_owned())
+                .or_insert_with(|| Value::Map(Attributes::new()));
+            if let Value::Map(into) = below {
+                take_over(into, from, rest);
+            }
+        }
+        None => match from.get(path) {
+            Some(value) => drop(into.insert(path.to_owned(), value.clone())),
+            None => drop(into.remove(path)),
+        },
+    }
+}
+
+fn unknown_properties(properties: &Attributes, before: &Attributes) -> Vec<Diff> {
+    let unknown = properties.iter().filter(|(_, value)| !value.is_known());
+    let diff = |(name, value): (&String, &Value)| Diff {
+        path: name.clone(),
+        before: before.get(name).cloned(),
+        after: Some(value.clone()),
+        forces: None,
+    };
+    unknown.map(diff).collect()
+}
+
+fn forced_by(path: &str, replace: &[(String, String)]) -> Option<String> {
+    let inside = |name: &str| {
+        path.strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    replace
+        .iter()
+        .find(|(name, _)| inside(name))
+        .map(|(_, why)| why.clone())
+}

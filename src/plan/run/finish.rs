@@ -1,0 +1,181 @@
+//! How a run ends: outputs, leftovers, numbers to release, and the report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stack::{Address, Attributes, ClusterPath, UnitPath, Value};
+
+use super::Run;
+use super::board::Board;
+use super::truth::record;
+use crate::schedule::Schedule;
+use crate::{Action, Applied, ApplyError, PlanMode, State, allocations, store};
+
+impl Run<'_> {
+    pub(super) fn finish(
+        mut self,
+        schedule: &Schedule<'_>,
+        board: &Board,
+    ) -> Result<Applied, ApplyError> {
+        self.note_not_started(schedule, board);
+        self.note_outputs();
+        self.try_save().map_err(ApplyError::NotSaved)?;
+        for state in self.states.values().filter(|state| state.is_empty()) {
+            self.engine.store.retire(state)?;
+        }
+        for journal in self.journals.values_mut() {
+            journal.finish()?;
+        }
+        let present = |address: &Address| {
+            let state = self.states.get(&address.unit.cluster);
+            state.is_some_and(|state| state.resources.contains_key(address))
+        };
+        let ended = self.plan.changes.iter().filter(|change| {
+            matches!(change.action, Action::Delete | Action::Forget) && !present(&change.address)
+        });
+        let ended: BTreeSet<Address> = ended.map(|change| change.address.clone()).collect();
+        let released = allocations::released(self.draft.recorded(), &ended);
+        record(self.engine, &[], &released)?;
+        self.applied.interrupted = self.engine.options.stop.is_stopped();
+        self.applied
+            .skipped
+            .sort_by(|a, b| a.address.cmp(&b.address));
+        self.applied
+            .failed
+            .sort_by(|a, b| a.address.cmp(&b.address));
+        self.applied.outputs = store::outputs(&self.states);
+        Ok(self.applied)
+    }
+
+    fn note_not_started(&mut self, schedule: &Schedule<'_>, board: &Board) {
+        let told: BTreeSet<&Address> = self
+            .applied
+            .skipped
+            .iter()
+            .map(|left| &left.address)
+            .collect();
+        let idle = schedule.nodes.iter().enumerate().filter(|(at, node)| {
+            !board.started.contains(at)
+                && node.change.is_change()
+                && !told.contains(&node.change.address)
+        });
+        let idle: BTreeSet<(Address, Action)> = idle
+            .map(|(_, node)| (node.change.address.clone(), node.change.action))
+            .collect();
+        let failed: BTreeSet<&Address> = self
+            .applied
+            .failed
+            .iter()
+            .map(|failed| &failed.address)
+            .collect();
+        self.applied.not_started = idle
+            .into_iter()
+            .filter(|(address, _)| !failed.contains(address))
+            .collect();
+    }
+
+    /// The outputs of every unit of the plan's clusters, with what is known now. One that is not known keeps its value.
+    fn note_outputs(&mut self) {
+        self.attain_what_is_left();
+        let units: BTreeSet<UnitPath> = self.engine.desired.units().into_iter().collect();
+        let mut now = BTreeMap::<ClusterPath, BTreeMap<String, Attributes>>::new();
+        for unit in &units {
+            let Some(old) = self.old_outputs(unit) else {
+                continue;
+            };
+            let found = match self.plan.mode {
+                PlanMode::Apply => self.engine.desired.outputs(unit, &self.attained),
+                PlanMode::Destroy => Ok(Attributes::new()),
+            };
+            let outputs = found.map_or(old.clone(), |found| known_or(found, &old));
+            now.entry(unit.cluster.clone())
+                .or_default()
+                .insert(unit.unit.clone(), outputs);
+        }
+        let clusters: Vec<ClusterPath> = self
+            .plan
+            .clusters
+            .iter()
+            .map(|cluster| cluster.path.clone())
+            .collect();
+        for cluster in clusters {
+            self.replace_outputs(&cluster, now.remove(&cluster).unwrap_or_default());
+        }
+    }
+
+    fn old_outputs(&self, unit: &UnitPath) -> Option<Attributes> {
+        self.plan
+            .clusters
+            .iter()
+            .find(|cluster| cluster.path == unit.cluster)?;
+        let state = self.states.get(&unit.cluster);
+        Some(
+            state
+                .and_then(|state| state.outputs.get(&unit.unit))
+                .cloned()
+                .unwrap_or_default(),
+        )
+    }
+
+    fn replace_outputs(&mut self, cluster: &ClusterPath, mut now: BTreeMap<String, Attributes>) {
+        let left = self.states.get(cluster);
+        if let Some(left) = left {
+            // A unit that could not be removed keeps what it told.
+            let units: BTreeSet<&str> = left
+                .resources
+                .keys()
+                .map(|address| address.unit.unit.as_str())
+                .collect();
+            for (unit, outputs) in left
+                .outputs
+                .iter()
+                .filter(|(unit, _)| units.contains(unit.as_str()))
+            {
+                let entry = now.entry(unit.clone()).or_default();
+                if entry.is_empty()
+                    && (self.plan.mode == PlanMode::Destroy || !self.in_tree(cluster, unit))
+                {
+                    entry.clone_from(outputs);
+                }
+            }
+        }
+        now.retain(|_, outputs| !outputs.is_empty());
+        if left.map_or(!now.is_empty(), |left| left.outputs != now) {
+            self.dirty.insert(cluster.clone());
+            let state = self
+                .states
+                .entry(cluster.clone())
+                .or_insert_with(|| State::new(cluster.clone()));
+            state.outputs = now;
+        }
+    }
+
+    fn in_tree(&self, cluster: &ClusterPath, unit: &str) -> bool {
+        let path = UnitPath {
+            cluster: cluster.clone(),
+            unit: unit.to_owned(),
+        };
+        self.engine.desired.units().contains(&path)
+    }
+
+    /// What was to change and did not is still what it was.
+    fn attain_what_is_left(&mut self) {
+        for (address, recorded) in self.states.values().flat_map(|state| &state.resources) {
+            if !self.attained.0.contains_key(address) {
+                self.attained
+                    .0
+                    .insert(address.clone(), recorded.attributes.clone());
+            }
+        }
+    }
+}
+
+fn known_or(found: Attributes, old: &Attributes) -> Attributes {
+    let keep = |(name, value): (String, Value)| {
+        if value.is_known() {
+            Some((name, value))
+        } else {
+            Some((name.clone(), old.get(&name)?.clone()))
+        }
+    };
+    found.into_iter().filter_map(keep).collect()
+}

@@ -1,0 +1,388 @@
+//! The states of a fleet on this machine: one document per cluster, each write whole or not at all, earlier versions kept.
+//!
+//! A version is copied to the history once per run, before the run's first write; each write has the next serial. A file
+//! that is empty, cut or foreign is an error that names it and the newest good version: it is never taken for "no state".
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stack::{Attributes, ClusterPath, UnitPath};
+
+use crate::allocations::Allocations;
+use crate::disk;
+use crate::document::DocumentError;
+use crate::key::{Key, KeyError, KeySource, Keyring};
+use crate::state::{State, Unreadable};
+
+/// How many versions of a cluster's state are kept.
+const KEPT: usize = 20;
+
+/// The states of one fleet on one platform.
+#[derive(Debug)]
+pub struct StateStore {
+    data_dir: PathBuf,
+    keyring: Keyring,
+}
+
+/// An earlier state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub path: PathBuf,
+    pub lineage: String,
+    pub serial: u64,
+}
+
+/// What is recorded cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Never taken for "no state".
+    #[error("{} is damaged{}", path.display(), restore(path, newest_good.as_deref()))]
+    Damaged {
+        path: PathBuf,
+        newest_good: Option<PathBuf>,
+        source: DocumentError,
+    },
+    #[error("cannot read or write {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("cannot open the secrets of {}", path.display())]
+    Key { path: PathBuf, source: KeyError },
+    #[error("{} is sealed with key {wanted}, and the key here is {found}", path.display())]
+    OtherKey {
+        path: PathBuf,
+        wanted: String,
+        found: String,
+    },
+}
+
+fn restore(path: &Path, newest_good: Option<&Path>) -> String {
+    match newest_good {
+        Some(good) => format!(
+            "; the newest good version is {}: copy it to {}",
+            good.display(),
+            path.display()
+        ),
+        None => "; there is no earlier version".to_owned(),
+    }
+}
+
+impl StateStore {
+    /// The states in `data_dir`, sealed with the key that the environment or the folder holds. Makes nothing.
+    #[must_use]
+    pub fn open(data_dir: impl Into<PathBuf>) -> Self {
+        Self::with_key(data_dir, KeySource::from_env())
+    }
+
+    /// As [`Self::open`], with the key from `source`.
+    #[must_use]
+    pub fn with_key(data_dir: impl Into<PathBuf>, source: KeySource) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            keyring: Keyring::new(source, &data_dir),
+            data_dir,
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The clusters that have a state, in path order.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn clusters(&self) -> Result<Vec<ClusterPath>, StateError> {
+        clusters_in(&self.data_dir.join("state"), ".json")
+    }
+
+    /// The clusters in which a run was interrupted, in path order.
+    pub(crate) fn journaled(&self) -> Result<Vec<ClusterPath>, StateError> {
+        clusters_in(&self.data_dir.join("journal"), ".jsonl")
+    }
+
+    /// The state of a cluster, `None` when it has none.
+    ///
+    /// # Errors
+    /// [`StateError`]; [`StateError::Damaged`] names the newest good version.
+    pub fn load(&self, cluster: &ClusterPath) -> Result<Option<State>, StateError> {
+        let path = self.path(cluster);
+        let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
+            return Ok(None);
+        };
+        self.parse(cluster, &path, &bytes).map(Some)
+    }
+
+    /// All states, by cluster.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_all(&self) -> Result<BTreeMap<ClusterPath, State>, StateError> {
+        let mut states = BTreeMap::new();
+        for cluster in self.clusters()? {
+            if let Some(state) = self.load(&cluster)? {
+                states.insert(cluster, state);
+            }
+        }
+        Ok(states)
+    }
+
+    /// The recorded outputs of all units.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn outputs(&self) -> Result<BTreeMap<UnitPath, Attributes>, StateError> {
+        Ok(outputs(&self.load_all()?))
+    }
+
+    /// The sticky numbers of the fleet.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn allocations(&self) -> Result<Allocations, StateError> {
+        Allocations::load(&self.data_dir)
+    }
+
+    /// Earlier versions of a cluster's state, oldest first.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn history(&self, cluster: &ClusterPath) -> Result<Vec<Version>, StateError> {
+        let folder = self.history_folder(cluster);
+        let mut files = names(&folder)?;
+        files.sort();
+        let version = |file: String| {
+            let (lineage, serial) = file.strip_suffix(".json")?.split_once('.')?;
+            let (lineage, serial) = (lineage.to_owned(), serial.parse().ok()?);
+            Some(Version {
+                path: folder.join(&file),
+                lineage,
+                serial,
+            })
+        };
+        Ok(files.into_iter().filter_map(version).collect())
+    }
+
+    /// Removes what a destroyed fleet leaves: history, keys, the folder itself when nothing else is in it.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]. Refuses with [`io::ErrorKind::DirectoryNotEmpty`] while a cluster has a state.
+    pub fn purge(&self) -> Result<(), StateError> {
+        if !self.clusters()?.is_empty() {
+            return Err(io_error(
+                &self.data_dir.join("state"),
+                io::ErrorKind::DirectoryNotEmpty.into(),
+            ));
+        }
+        for folder in ["history", "journal", "locks", "state"] {
+            let path = self.data_dir.join(folder);
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error(&path, error));
+                }
+                _ => {}
+            }
+        }
+        for file in ["allocations.json", "key", "key.salt", ".gitignore"] {
+            let path = self.data_dir.join(file);
+            disk::remove(&path).map_err(|source| io_error(&path, source))?;
+        }
+        // What is not ours stays, and keeps the folder.
+        let _ = fs::remove_dir(&self.data_dir);
+        if let Some(parent) = self.data_dir.parent().filter(|parent| is_dot_tks(parent)) {
+            let alone = names(parent)?.iter().all(|name| name == ".gitignore");
+            let _ = alone && fs::remove_dir_all(parent).is_ok();
+        }
+        Ok(())
+    }
+
+    /// The key, made if this is the first apply.
+    pub(crate) fn key_to_write(&self) -> Result<&Key, KeyError> {
+        let has_state = self
+            .clusters()
+            .map_or(true, |clusters| !clusters.is_empty());
+        self.keyring.or_make(has_state)
+    }
+
+    /// The key, if there is one.
+    pub(crate) fn key(&self) -> Result<Option<&Key>, KeyError> {
+        self.keyring.existing()
+    }
+
+    /// Makes the folder and its `.gitignore`.
+    pub(crate) fn prepare(&self) -> Result<(), StateError> {
+        let top = self.data_dir.parent().filter(|parent| is_dot_tks(parent));
+        let ignore = top.unwrap_or(&self.data_dir).join(".gitignore");
+        let written = disk::make_folder(&self.data_dir).and_then(|()| match ignore.exists() {
+            true => Ok(()),
+            false => disk::write(&ignore, b"*\n"),
+        });
+        written.map_err(|source| io_error(&ignore, source))
+    }
+
+    /// Keeps the present version of a cluster's state, and forgets the oldest.
+    pub(crate) fn keep_version(&self, state: &State) -> Result<(), StateError> {
+        let path = self.path(&state.cluster);
+        let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
+            return Ok(());
+        };
+        let name = format!("{}.{:08}.json", state.lineage, state.serial);
+        let kept = self.history_folder(&state.cluster).join(name);
+        disk::write(&kept, &bytes).map_err(|source| io_error(&kept, source))?;
+        let versions = self.history(&state.cluster)?;
+        for old in versions.iter().rev().skip(KEPT) {
+            disk::remove(&old.path).map_err(|source| io_error(&old.path, source))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a state with the next serial.
+    pub(crate) fn save(&self, state: &mut State) -> Result<(), StateError> {
+        let path = self.path(&state.cluster);
+        let key_error = |source| StateError::Key {
+            path: path.clone(),
+            source,
+        };
+        let key = self.key().map_err(key_error)?;
+        state.serial += 1;
+        let bytes = state.to_bytes(key).map_err(key_error)?;
+        disk::write(&path, &bytes).map_err(|source| io_error(&path, source))
+    }
+
+    /// Removes the document of a cluster in which nothing is left; its last version goes to the history.
+    pub(crate) fn retire(&self, state: &State) -> Result<(), StateError> {
+        self.keep_version(state)?;
+        let path = self.path(&state.cluster);
+        disk::remove(&path).map_err(|source| io_error(&path, source))?;
+        disk::prune(path.parent().unwrap_or(&self.data_dir), &self.data_dir);
+        Ok(())
+    }
+
+    fn parse(&self, cluster: &ClusterPath, path: &Path, bytes: &[u8]) -> Result<State, StateError> {
+        let key = self.key().map_err(|source| StateError::Key {
+            path: path.to_owned(),
+            source,
+        })?;
+        State::from_bytes(cluster, bytes, key).map_err(|unreadable| match unreadable {
+            Unreadable::Document(source) => {
+                let newest_good = self.newest_good(cluster);
+                StateError::Damaged {
+                    path: path.to_owned(),
+                    newest_good,
+                    source,
+                }
+            }
+            Unreadable::Key(_) if key.is_none() => {
+                let source = KeyError::Missing(self.keyring.own_file());
+                StateError::Key {
+                    path: path.to_owned(),
+                    source,
+                }
+            }
+            Unreadable::Key(source) => StateError::Key {
+                path: path.to_owned(),
+                source,
+            },
+            Unreadable::OtherKey(wanted, found) => StateError::OtherKey {
+                path: path.to_owned(),
+                wanted,
+                found,
+            },
+        })
+    }
+
+    fn newest_good(&self, cluster: &ClusterPath) -> Option<PathBuf> {
+        let key = self.key().ok().flatten();
+        let versions = self.history(cluster).ok()?;
+        let good = |version: &Version| {
+            let bytes = disk::read(&version.path).ok().flatten()?;
+            State::from_bytes(cluster, &bytes, key)
+                .ok()
+                .map(|_| version.path.clone())
+        };
+        versions.iter().rev().find_map(good)
+    }
+
+    fn path(&self, cluster: &ClusterPath) -> PathBuf {
+        file_of(&self.data_dir.join("state"), cluster, "json")
+    }
+
+    fn history_folder(&self, cluster: &ClusterPath) -> PathBuf {
+        self.data_dir.join("history").join(cluster.to_string())
+    }
+}
+
+/// The outputs in some states.
+pub(crate) fn outputs(states: &BTreeMap<ClusterPath, State>) -> BTreeMap<UnitPath, Attributes> {
+    let mut all = BTreeMap::new();
+    for (cluster, state) in states {
+        for (unit, values) in &state.outputs {
+            all.insert(
+                UnitPath {
+                    cluster: cluster.clone(),
+                    unit: unit.clone(),
+                },
+                values.clone(),
+            );
+        }
+    }
+    all
+}
+
+/// `<folder>/<account>/<region>/<cluster>.<extension>`; a cluster's name may have dots.
+pub(crate) fn file_of(folder: &Path, cluster: &ClusterPath, extension: &str) -> PathBuf {
+    folder.join(format!("{cluster}.{extension}"))
+}
+
+/// Clusters with a file in `folder`. Names that begin with a dot are files being written.
+fn clusters_in(folder: &Path, extension: &str) -> Result<Vec<ClusterPath>, StateError> {
+    let mut clusters = Vec::new();
+    for account in names(folder)? {
+        for region in names(&folder.join(&account))? {
+            for file in names(&folder.join(&account).join(&region))? {
+                let name = file
+                    .strip_suffix(extension)
+                    .filter(|name| !name.starts_with('.'));
+                clusters.extend(name.map(|cluster| ClusterPath {
+                    account: account.clone(),
+                    region: region.clone(),
+                    cluster: cluster.to_owned(),
+                }));
+            }
+        }
+    }
+    clusters.sort();
+    Ok(clusters)
+}
+
+fn is_dot_tks(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name == ".tks")
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, StateError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(io_error(folder, error)),
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names
+        .collect::<io::Result<_>>()
+        .map_err(|source| io_error(folder, source))
+}
+
+pub(crate) fn io_error(path: &Path, source: io::Error) -> StateError {
+    StateError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,102 @@
+//! Operators between numbers.
+
+use super::steps::Point;
+use crate::parser::ast::BinaryOp;
+
+/// A scalar at each step.
+pub(super) enum Scalar {
+    Constant(f64),
+    Steps(Vec<f64>),
+}
+
+impl Scalar {
+    pub(super) fn at(&self, step: u32) -> f64 {
+        match self {
+            Self::Constant(v) => *v,
+            Self::Steps(values) => values.get(step as usize).copied().unwrap_or(f64::NAN),
+        }
+    }
+
+    pub(super) fn map(self, change: impl Fn(f64) -> f64) -> Self {
+        match self {
+            Self::Constant(v) => Self::Constant(change(v)),
+            Self::Steps(values) => Self::Steps(values.into_iter().map(change).collect()),
+        }
+    }
+
+    pub(super) fn zip(self, other: Self, count: u32, join: impl Fn(f64, f64) -> f64) -> Self {
+        match (self, other) {
+            (Self::Constant(a), Self::Constant(b)) => Self::Constant(join(a, b)),
+            (a, b) => Self::Steps(
+                (0..count)
+                    .map(|step| join(a.at(step), b.at(step)))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// A comparison's answer, or none for other operators.
+fn compare(op: BinaryOp, left: f64, right: f64) -> Option<bool> {
+    Some(match op {
+        BinaryOp::Eql => left == right,
+        BinaryOp::Neq => left != right,
+        BinaryOp::Gtr => left > right,
+        BinaryOp::Lss => left < right,
+        BinaryOp::Gte => left >= right,
+        BinaryOp::Lte => left <= right,
+        _ => return None,
+    })
+}
+
+/// `left op right`; a comparison is 1 or 0.
+pub(super) fn apply(op: BinaryOp, left: f64, right: f64) -> f64 {
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => left.powf(right),
+        BinaryOp::Atan2 => left.atan2(right),
+        comparison => match compare(comparison, left, right) {
+            Some(holds) => f64::from(u8::from(holds)),
+            // Set operators have no scalar operands: the parser refuses them.
+            None => f64::NAN,
+        },
+    }
+}
+
+/// An operator between the points of a vector's series and a scalar.
+pub(super) struct WithScalar {
+    pub(super) op: BinaryOp,
+    pub(super) scalar: Scalar,
+    /// Whether the scalar is the left operand.
+    pub(super) scalar_left: bool,
+    pub(super) return_bool: bool,
+}
+
+impl WithScalar {
+    /// Changes the points; a comparison without `bool` keeps those for which it holds, with the vector's value.
+    pub(super) fn apply(&self, points: &mut Vec<Point>) {
+        let filters = self.op.is_comparison() && !self.return_bool;
+        points.retain_mut(|point| {
+            let scalar = self.scalar.at(point.step);
+            let (left, right) = if self.scalar_left {
+                (scalar, point.v)
+            } else {
+                (point.v, scalar)
+            };
+            if filters {
+                return compare(self.op, left, right) == Some(true);
+            }
+            point.v = apply(self.op, left, right);
+            true
+        });
+    }
+
+    /// Whether the result is another thing than the metric, and so loses its name.
+    pub(super) fn drops_name(&self) -> bool {
+        !self.op.is_comparison() || self.return_bool
+    }
+}

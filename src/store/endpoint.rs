@@ -1,0 +1,214 @@
+//! One endpoint: its connection, and what its Info said last.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use net::tls::ClientTls;
+use parking_lot::RwLock;
+use proto::info::InfoResponse;
+use proto::info::info_client::InfoClient;
+use proto::thanos::Label;
+use proto::thanos::store_client::StoreClient;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::labels;
+
+/// The largest message that is taken, as Thanos's servers and clients do.
+pub const MAX_MESSAGE: usize = i32::MAX as usize;
+
+/// The component name of an endpoint whose Info never answered.
+const UNKNOWN: &str = "unknown-store-api";
+
+/// Where a StoreAPI is. A changed spec is another endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// `host:port`.
+    pub address: String,
+    /// Asked even when its Info fails, and listed always.
+    pub strict: bool,
+    /// Plaintext when absent.
+    pub tls: Option<ClientTls>,
+}
+
+/// An endpoint as `/api/v1/stores` lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointStatus {
+    pub name: String,
+    pub component_type: String,
+    /// Of the last Info that succeeded.
+    pub last_check: Option<SystemTime>,
+    pub last_error: Option<String>,
+    pub label_sets: Vec<Vec<(String, String)>>,
+    /// Milliseconds.
+    pub min_time: i64,
+    /// Milliseconds.
+    pub max_time: i64,
+}
+
+/// What an endpoint offers as a store.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoreMetadata {
+    pub(crate) component_type: String,
+    pub(crate) label_sets: Vec<Vec<Label>>,
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) supports_sharding: bool,
+    pub(crate) supports_without_replica_labels: bool,
+    pub(crate) is_store: bool,
+}
+
+impl StoreMetadata {
+    /// Of a strict endpoint that was never reached: all of time, no labels, no abilities.
+    fn unknown() -> Self {
+        Self {
+            component_type: UNKNOWN.to_owned(),
+            label_sets: Vec::new(),
+            min_time: i64::MIN,
+            max_time: i64::MAX,
+            supports_sharding: false,
+            supports_without_replica_labels: false,
+            is_store: true,
+        }
+    }
+
+    fn from_info(info: InfoResponse) -> Self {
+        let sorted = |set: proto::thanos::LabelSet| {
+            let mut set = set.labels;
+            labels::normalise(&mut set);
+            set
+        };
+        let is_store = info.store.is_some();
+        let store = info.store.unwrap_or_default();
+        Self {
+            component_type: info.component_type,
+            label_sets: info
+                .label_sets
+                .into_iter()
+                .map(sorted)
+                .filter(|s| !s.is_empty())
+                .collect(),
+            min_time: store.min_time,
+            max_time: store.max_time,
+            supports_sharding: store.supports_sharding,
+            supports_without_replica_labels: store.supports_without_replica_labels,
+            is_store,
+        }
+    }
+}
+
+/// How an endpoint is doing.
+#[derive(Debug, Default)]
+struct Health {
+    metadata: Option<StoreMetadata>,
+    last_check: Option<SystemTime>,
+    last_error: Option<String>,
+    failing_since: Option<Instant>,
+}
+
+/// A connection, kept for as long as the spec is configured or a request uses it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) spec: EndpointSpec,
+    channel: Channel,
+    health: RwLock<Health>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(spec: EndpointSpec) -> Result<Self, net::NetError> {
+        let channel = net::grpc::channel(&spec.address, spec.tls.as_ref())?;
+        Ok(Self {
+            spec,
+            channel,
+            health: RwLock::default(),
+        })
+    }
+
+    pub(crate) fn client(&self) -> StoreClient<Channel> {
+        StoreClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// Asks Info once and remembers the outcome.
+    pub(crate) async fn check(&self, timeout: Duration, unhealthy_timeout: Duration) {
+        let mut client =
+            InfoClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let asked = client.info(proto::info::InfoRequest {});
+        let answer = match tokio::time::timeout(timeout, asked).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded(format!(
+                "no answer within {timeout:?}"
+            ))),
+        };
+        match answer {
+            Ok(info) => self.succeeded(info),
+            Err(status) => self.failed(&status, unhealthy_timeout),
+        }
+    }
+
+    fn succeeded(&self, info: InfoResponse) {
+        let mut health = self.health.write();
+        if health.metadata.is_none() || health.last_error.is_some() {
+            tracing::info!(address = %self.spec.address, component = %info.component_type, "endpoint is up");
+        }
+        *health = Health {
+            metadata: Some(StoreMetadata::from_info(info)),
+            last_check: Some(SystemTime::now()),
+            last_error: None,
+            failing_since: None,
+        };
+    }
+
+    fn failed(&self, status: &Status, unhealthy_timeout: Duration) {
+        let address = &self.spec.address;
+        let error = format!("info of {address}: {}: {}", status.code(), status.message());
+        let mut health = self.health.write();
+        if health.last_error.is_none() {
+            tracing::warn!(%address, err = %error, "endpoint failed its check");
+        }
+        health.last_error = Some(error);
+        let since = *health.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= unhealthy_timeout {
+            health.metadata = None;
+        }
+    }
+
+    /// Whether requests go to this endpoint.
+    pub(crate) fn is_queryable(&self) -> bool {
+        let health = self.health.read();
+        let healthy = health.metadata.is_some() && health.last_error.is_none();
+        let is_store = health
+            .metadata
+            .as_ref()
+            .is_none_or(|metadata| metadata.is_store);
+        is_store && (self.spec.strict || healthy)
+    }
+
+    /// Whether the endpoint counts as there: strict, or reached within the unhealthy timeout.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.spec.strict || self.health.read().metadata.is_some()
+    }
+
+    pub(crate) fn metadata(&self) -> StoreMetadata {
+        self.health
+            .read()
+            .metadata
+            .clone()
+            .unwrap_or_else(StoreMetadata::unknown)
+    }
+
+    pub(crate) fn status(&self) -> EndpointStatus {
+        let metadata = self.metadata();
+        let health = self.health.read();
+        let pairs = |set: Vec<Label>| set.into_iter().map(|l| (l.name, l.value)).collect();
+        EndpointStatus {
+            name: self.spec.address.clone(),
+            component_type: metadata.component_type,
+            last_check: health.last_check,
+            last_error: health.last_error.clone(),
+            label_sets: metadata.label_sets.into_iter().map(pairs).collect(),
+            min_time: metadata.min_time,
+            max_time: metadata.max_time,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The store room: StoreAPI (gRPC) on both sides.
+//!
+//! * [`StoreSet`] keeps the endpoints of a querier current by their Info;
+//! * [`Proxy`] asks those that may have an answer, and merges;
+//! * [`store_server`] and [`info_server`] offer the merged answer as a StoreAPI again;
+//! * [`FanOut`] offers it as a [`model::Queryable`], replicas deduplicated ([`dedup`]).
+//!
+//! The protocol is Thanos's (`pkg/store`, `pkg/query`, `pkg/dedup` name its parts).
+
+pub mod aggregate;
+mod chunks;
+pub mod dedup;
+mod endpoint;
+mod feed;
+mod frames;
+pub mod labels;
+mod loser;
+pub mod matchers;
+mod merge;
+mod proxy;
+mod queryable;
+mod samples;
+mod server;
+pub mod shard;
+mod storeset;
+
+pub use endpoint::{EndpointSpec, EndpointStatus, MAX_MESSAGE};
+pub use frames::Frames;
+pub use merge::{Item, Merged};
+pub use proxy::{CallOptions, DEFAULT_TENANT, Proxy, ProxyConfig};
+pub use queryable::{FanOut, FanOutOptions};
+pub use server::{ProxyInfo, ProxyStore, info_server, store_server};
+pub use storeset::{StoreSet, StoreSetConfig};

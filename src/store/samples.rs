@@ -1,0 +1,423 @@
+//! Chunks of one series, read as samples: whatever stores sent becomes one ascending run.
+
+use std::sync::Arc;
+
+use model::{Columns, Labels, Samples, SelectError, Symbols, Timestamp};
+use proto::thanos::{AggrChunk, Chunk};
+use tsdb::chunk::{Encoding, decode};
+
+use crate::aggregate::Aggregate;
+use crate::dedup;
+
+/// The most chunks of one series that may overlap at a time. Each is a replica, and a level of the merge.
+const MAX_REPLICAS: usize = 256;
+
+/// How the series of one request are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) mint: Timestamp,
+    pub(crate) maxt: Timestamp,
+    pub(crate) aggregate: Aggregate,
+    /// Whether chunks that overlap are replicas of one series.
+    pub(crate) dedup: bool,
+    /// Whether deduplication evens out counters.
+    pub(crate) counter: bool,
+}
+
+/// A series with its chunks in the order that [`crate::chunks::unite`] makes.
+#[derive(Debug)]
+pub(crate) struct ChunkSamples {
+    pub(crate) labels: Labels,
+    pub(crate) symbols: Arc<Symbols>,
+    pub(crate) chunks: Vec<AggrChunk>,
+    pub(crate) reading: Arc<Reading>,
+}
+
+impl Samples for ChunkSamples {
+    fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
+        let replicas = if self.reading.dedup {
+            split(&self.chunks)
+        } else {
+            Vec::new()
+        };
+        if replicas.len() < 2 {
+            return self.concatenate(self.chunks.iter(), out);
+        }
+        if replicas.len() > MAX_REPLICAS {
+            return Err(self.bad(&format!("more than {MAX_REPLICAS} of its chunks overlap")));
+        }
+        let mut decoded = Vec::with_capacity(replicas.len());
+        for replica in replicas {
+            let mut columns = Columns::default();
+            self.concatenate(replica.into_iter(), &mut columns)?;
+            decoded.push(columns);
+        }
+        let range = (self.reading.mint, self.reading.maxt);
+        dedup::merge(&decoded, range, self.reading.counter, out);
+        Ok(())
+    }
+}
+
+/// Packs overlapping chunks into replicas: each chunk goes to the first whose last chunk ends before it
+/// begins, or opens another.
+fn split(chunks: &[AggrChunk]) -> Vec<Vec<&AggrChunk>> {
+    let mut replicas: Vec<Vec<&AggrChunk>> = Vec::new();
+    for chunk in chunks {
+        if replicas.len() > MAX_REPLICAS {
+            break;
+        }
+        let fits = |replica: &&mut Vec<&AggrChunk>| {
+            replica
+                .last()
+                .is_some_and(|last| last.max_time < chunk.min_time)
+        };
+        match replicas.iter_mut().find(fits) {
+            Some(replica) => replica.push(chunk),
+            None => replicas.push(vec![chunk]),
+        }
+    }
+    replicas
+}
+
+impl ChunkSamples {
+    /// One chunk after the other; where they overlap, the first has its say.
+    fn concatenate<'c>(
+        &self,
+        chunks: impl Iterator<Item = &'c AggrChunk>,
+        out: &mut Columns,
+    ) -> Result<(), SelectError> {
+        let base = out.len();
+        for chunk in chunks {
+            let from = out.len();
+            self.decode(chunk, out)?;
+            if self.reading.aggregate != Aggregate::Counter {
+                let last = out.t[base..from].last().copied();
+                drop_until(out, from, last);
+                self.check_order(out, base.max(from.saturating_sub(1)))?;
+            }
+        }
+        if self.reading.aggregate == Aggregate::Counter {
+            remove_resets(out, base);
+            self.check_order(out, base)?;
+        }
+        Ok(())
+    }
+
+    fn decode(&self, chunk: &AggrChunk, out: &mut Columns) -> Result<(), SelectError> {
+        let part = match self.reading.aggregate {
+            Aggregate::Min => &chunk.min,
+            Aggregate::Max => &chunk.max,
+            Aggregate::Count => &chunk.count,
+            Aggregate::Sum => &chunk.sum,
+            Aggregate::Counter => &chunk.counter,
+            Aggregate::Average => match (&chunk.count, &chunk.sum) {
+                (Some(count), Some(sum)) => return self.average(count, sum, out),
+                _ => &None,
+            },
+        };
+        match part.as_ref().or(chunk.raw.as_ref()) {
+            Some(part) => self.decode_part(part, out),
+            None => Err(self.bad(&format!(
+                "a chunk without samples and without {:?}",
+                self.reading.aggregate
+            ))),
+        }
+    }
+
+    fn decode_part(&self, part: &Chunk, out: &mut Columns) -> Result<(), SelectError> {
+        // On the wire, encodings are numbered from 0; on disk, 0 is no encoding.
+        let byte = u8::try_from(part.r#type.saturating_add(1)).unwrap_or(0);
+        let encoding = Encoding::from_byte(byte).map_err(|error| self.bad(&error.to_string()))?;
+        decode(encoding, &part.data, out).map_err(|error| self.bad(&error.to_string()))?;
+        Ok(())
+    }
+
+    fn average(&self, count: &Chunk, sum: &Chunk, out: &mut Columns) -> Result<(), SelectError> {
+        let (mut counts, mut sums) = (Columns::default(), Columns::default());
+        self.decode_part(count, &mut counts)?;
+        self.decode_part(sum, &mut sums)?;
+        if counts.t != sums.t || counts.v.len() != sums.v.len() {
+            return Err(self.bad("count and sum of a chunk do not go together"));
+        }
+        out.t.extend_from_slice(&sums.t);
+        out.v
+            .extend(sums.v.iter().zip(&counts.v).map(|(sum, count)| sum / count));
+        out.extend_run(model::Kind::Float, sums.t.len());
+        Ok(())
+    }
+
+    fn check_order(&self, out: &Columns, from: usize) -> Result<(), SelectError> {
+        match out.t[from..].windows(2).find(|pair| pair[0] >= pair[1]) {
+            None => Ok(()),
+            Some(pair) => Err(self.bad(&format!(
+                "timestamp {} follows {} in a chunk",
+                pair[1], pair[0]
+            ))),
+        }
+    }
+
+    fn bad(&self, why: &str) -> SelectError {
+        SelectError::Source(format!(
+            "series {}: {why}",
+            self.labels.display(&self.symbols)
+        ))
+    }
+}
+
+/// Drops the samples from index `from` on that are not after `last`; they are the first ones there.
+fn drop_until(out: &mut Columns, from: usize, last: Option<Timestamp>) {
+    let Some(last) = last else { return };
+    let overlap = out.t[from..].iter().take_while(|t| **t <= last).count();
+    if overlap == 0 {
+        return;
+    }
+    if let ([run], true) = (out.runs.as_mut_slice(), out.h.is_empty()) {
+        run.len -= overlap;
+        out.t.drain(from..from + overlap);
+        out.v.drain(from..from + overlap);
+        return;
+    }
+    let tail = out.clone();
+    truncate(out, from);
+    let mut cursor = dedup::Cursor::at(&tail, from + overlap);
+    while let Some(at) = cursor.sample() {
+        dedup::push(&tail, at, 0.0, out);
+        cursor.step();
+    }
+}
+
+fn truncate(out: &mut Columns, len: usize) {
+    let cursor = dedup::Cursor::at(out, len);
+    let (floats, histograms) = cursor.before();
+    out.t.truncate(len);
+    out.v.truncate(floats);
+    out.h.truncate(histograms);
+    out.runs = runs_until(&out.runs, len);
+}
+
+fn runs_until(runs: &[model::KindRun], len: usize) -> Vec<model::KindRun> {
+    let mut left = len;
+    let mut kept = Vec::new();
+    for run in runs {
+        let part = run.len.min(left);
+        if part > 0 {
+            kept.push(model::KindRun {
+                kind: run.kind,
+                len: part,
+            });
+        }
+        left -= part;
+    }
+    kept
+}
+
+/// Makes a counter of the floats from index `from` on: it never falls. A sample at the time of the one
+/// before carries the counter's last true value (downsampled chunks end with one); NaN is left out.
+/// Histograms are left as they are.
+fn remove_resets(out: &mut Columns, from: usize) {
+    if !out.h.is_empty() {
+        return keep_ascending(out, from);
+    }
+    let (mut kept, mut total, mut last): (_, f64, Option<(Timestamp, f64)>) = (from, 0.0, None);
+    for at in from..out.t.len() {
+        let (t, v) = (out.t[at], out.v[at]);
+        if v.is_nan() {
+            continue;
+        }
+        match &mut last {
+            Some((last_t, last_v)) if t == *last_t => {
+                *last_v = v;
+                continue;
+            }
+            Some((last_t, _)) if t < *last_t => continue,
+            Some((_, last_v)) if v >= *last_v => total += v - *last_v,
+            Some(_) => total += v,
+            None => total = v,
+        }
+        last = Some((t, v));
+        (out.t[kept], out.v[kept]) = (t, total);
+        kept += 1;
+    }
+    truncate(out, kept);
+}
+
+fn keep_ascending(out: &mut Columns, from: usize) {
+    let all = out.clone();
+    truncate(out, from);
+    let mut cursor = dedup::Cursor::at(&all, from);
+    while let Some(at) = cursor.sample() {
+        if out.t[from..]
+            .last()
+            .is_none_or(|last| all.t[at.index] > *last)
+        {
+            dedup::push(&all, at, 0.0, out);
+        }
+        cursor.step();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tsdb::chunk::XorAppender;
+
+    use super::*;
+    use crate::chunks;
+
+    fn part(samples: &[(i64, f64)]) -> Chunk {
+        let mut appender = XorAppender::new();
+        for (t, v) in samples {
+            appender.push(*t, *v);
+        }
+        Chunk {
+            r#type: 0,
+            data: appender.finish().into(),
+            hash: 0,
+        }
+    }
+
+    fn raw(samples: &[(i64, f64)]) -> AggrChunk {
+        let time = |sample: Option<&(i64, f64)>| sample.map_or(0, |sample| sample.0);
+        AggrChunk {
+            min_time: time(samples.first()),
+            max_time: time(samples.last()),
+            raw: Some(part(samples)),
+            ..AggrChunk::default()
+        }
+    }
+
+    fn read(
+        chunks: Vec<AggrChunk>,
+        aggregate: Aggregate,
+        dedup: bool,
+    ) -> Result<Vec<(i64, f64)>, SelectError> {
+        let reading = Reading {
+            mint: i64::MIN,
+            maxt: i64::MAX,
+            aggregate,
+            dedup,
+            counter: false,
+        };
+        let symbols = Arc::new(Symbols::new());
+        let labels = Labels::from_pairs([("job", "x")], &symbols);
+        let samples = ChunkSamples {
+            labels,
+            symbols,
+            chunks,
+            reading: Arc::new(reading),
+        };
+        // What is there before must stay as it is.
+        let mut out = Columns::default();
+        out.push_float(1 << 40, 0.5);
+        samples.read(&mut out)?;
+        assert_eq!(out.runs.iter().map(|run| run.len).sum::<usize>(), out.len());
+        Ok(out.t.into_iter().zip(out.v).skip(1).collect())
+    }
+
+    #[test]
+    fn where_chunks_overlap_the_first_has_its_say() {
+        let chunks = vec![
+            raw(&[(10, 1.0), (20, 1.0)]),
+            raw(&[(15, 2.0), (20, 2.0), (30, 2.0)]),
+        ];
+        let samples = read(chunks, Aggregate::Average, false);
+        assert_eq!(samples, Ok(vec![(10, 1.0), (20, 1.0), (30, 2.0)]));
+    }
+
+    #[test]
+    fn overlapping_chunks_are_replicas_when_deduplicating() {
+        let a = [(10_000, 1.0), (20_000, 1.0), (30_000, 1.0)];
+        let b = [(10_001, 2.0), (20_001, 2.0), (30_001, 2.0)];
+        let mut chunks = vec![raw(&b), raw(&a[..2]), raw(&a[2..])];
+        chunks::unite(&mut chunks);
+        assert_eq!(read(chunks, Aggregate::Average, true), Ok(a.to_vec()));
+    }
+
+    #[test]
+    fn resets_of_a_counter_are_taken_out() {
+        let chunks = vec![
+            raw(&[(10, 5.0), (20, 8.0)]),
+            raw(&[(30, 1.0), (40, f64::NAN), (50, 3.0)]),
+        ];
+        let samples = read(chunks, Aggregate::Counter, false);
+        assert_eq!(
+            samples,
+            Ok(vec![(10, 5.0), (20, 8.0), (30, 9.0), (50, 11.0)])
+        );
+    }
+
+    #[test]
+    fn a_downsampled_counter_ends_with_its_last_true_value() {
+        let counter = |samples: &[(i64, f64)]| AggrChunk {
+            min_time: samples[0].0,
+            max_time: samples[samples.len() - 1].0,
+            counter: Some(part(samples)),
+            ..AggrChunk::default()
+        };
+        // Within the first chunk there was a reset: it ends at 9, but the counter itself stood at 2.
+        let chunks = vec![
+            counter(&[(10, 5.0), (20, 9.0), (20, 2.0)]),
+            counter(&[(30, 4.0), (40, 6.0), (40, 6.0)]),
+        ];
+        let samples = read(chunks, Aggregate::Counter, false);
+        assert_eq!(
+            samples,
+            Ok(vec![(10, 5.0), (20, 9.0), (30, 11.0), (40, 13.0)])
+        );
+    }
+
+    #[test]
+    fn an_average_is_the_sum_by_the_count() {
+        let chunk = AggrChunk {
+            max_time: 20,
+            count: Some(part(&[(10, 2.0), (20, 4.0)])),
+            sum: Some(part(&[(10, 3.0), (20, 4.0)])),
+            ..AggrChunk::default()
+        };
+        let samples = read(vec![chunk.clone()], Aggregate::Average, false);
+        assert_eq!(samples, Ok(vec![(10, 1.5), (20, 1.0)]));
+        let error = read(vec![chunk], Aggregate::Min, false).expect_err("no minimum");
+        assert_eq!(
+            error.to_string(),
+            "series {job=\"x\"}: a chunk without samples and without Min"
+        );
+    }
+
+    #[test]
+    fn a_series_of_too_many_replicas_is_refused() {
+        let chunks = vec![raw(&[(10, 1.0)]); 100_000];
+        let error = read(chunks, Aggregate::Average, true).expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .ends_with("more than 256 of its chunks overlap"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_chunk_of_another_age_is_named() {
+        let mut chunk = raw(&[(10, 1.0)]);
+        chunk.raw.as_mut().expect("raw").r#type = 77;
+        let error = read(vec![chunk], Aggregate::Average, false).expect_err("refused");
+        assert!(
+            error.to_string().contains("unknown chunk encoding 78"),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_chunks_are_errors_or_ascending_samples(data in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..4), dedup: bool, counter: bool) {
+            let chunk = |data: Vec<u8>| AggrChunk {
+                raw: Some(Chunk { r#type: 0, data: data.into(), hash: 0 }),
+                ..AggrChunk::default()
+            };
+            let aggregate = if counter { Aggregate::Counter } else { Aggregate::Average };
+            let chunks = data.into_iter().map(chunk).collect();
+            if let Ok(samples) = read(chunks, aggregate, dedup) {
+                prop_assert!(samples.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            }
+        }
+    }
+}

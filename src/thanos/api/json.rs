@@ -1,0 +1,425 @@
+//! The JSON of an answer, written piece by piece: a large matrix becomes 64 KiB pieces while the client reads
+//! them, not one tree of values.
+//!
+//! The format is Prometheus's query API as Thanos's querier speaks it: `data` has `analysis` always, and
+//! sample values are printed without exponents (Go's format `f`).
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use model::{Labels, Symbols, Timestamp};
+use promql::{Answer, AnswerValue, RangeSeries};
+use serde::Serialize;
+
+/// A piece is handed on once it is this large.
+const PIECE: usize = 64 << 10;
+/// Points written at a time.
+const POINTS: usize = 1024;
+
+/// A `success` with this data.
+pub(super) fn success(data: &impl Serialize, warnings: Vec<String>) -> Response {
+    let mut text = br#"{"status":"success","data":"#.to_vec();
+    push_json(&mut text, data);
+    push_warnings(&mut text, &warnings);
+    text.extend_from_slice(b"}\n");
+    respond(Body::from(text), !warnings.is_empty())
+}
+
+/// A `success` with an array of label sets.
+pub(super) fn label_sets(sets: &[Labels], symbols: &Symbols, warnings: Vec<String>) -> Response {
+    let mut text = br#"{"status":"success","data":["#.to_vec();
+    for (at, labels) in sets.iter().enumerate() {
+        push_comma(&mut text, at);
+        push_labels(&mut text, labels, symbols);
+    }
+    text.push(b']');
+    push_warnings(&mut text, &warnings);
+    text.extend_from_slice(b"}\n");
+    respond(Body::from(text), !warnings.is_empty())
+}
+
+/// A `success` with the answer to a query. Notes on the query stand among the warnings, but only what a store
+/// could not give forbids to cache the answer.
+pub(super) fn answer(answer: Answer, stats: Option<Stats>) -> Response {
+    let has_warnings = !answer.warnings.is_empty();
+    let mut pieces = Pieces::new(answer, stats);
+    let first = pieces.next().unwrap_or_default();
+    let body = if pieces.is_over() {
+        Body::from(first)
+    } else {
+        let all = std::iter::once(first)
+            .chain(pieces)
+            .map(Ok::<_, std::convert::Infallible>);
+        Body::from_stream(futures::stream::iter(all))
+    };
+    respond(body, has_warnings)
+}
+
+/// The field `stats`, with the names of Prometheus. Times are in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stats {
+    pub(super) queue_time: f64,
+    pub(super) eval_time: f64,
+    pub(super) total_samples: u64,
+    pub(super) peak_samples: u64,
+}
+
+impl Stats {
+    fn push(self, out: &mut Vec<u8>) {
+        let Self {
+            queue_time,
+            eval_time,
+            total_samples,
+            peak_samples,
+        } = self;
+        let total = queue_time + eval_time;
+        let _ = write!(
+            out,
+            r#"{{"timings":{{"evalTotalTime":{eval_time},"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":{eval_time},"execQueueTime":{queue_time},"execTotalTime":{total}}},"samples":{{"totalQueryableSamples":{total_samples},"peakSamples":{peak_samples}}}}}"#
+        );
+    }
+}
+
+fn respond(body: Body, no_store: bool) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if no_store {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// An answer on its way out.
+struct Pieces {
+    symbols: Arc<Symbols>,
+    rest: Rest,
+    stats: Option<Stats>,
+    warnings: Vec<String>,
+}
+
+/// What is not written yet.
+enum Rest {
+    All(AnswerValue),
+    Series {
+        next: std::vec::IntoIter<RangeSeries>,
+        open: Option<(RangeSeries, usize)>,
+        first: bool,
+    },
+    Nothing,
+}
+
+impl Pieces {
+    fn new(answer: Answer, stats: Option<Stats>) -> Self {
+        let Answer {
+            symbols,
+            value,
+            mut warnings,
+            infos,
+            ..
+        } = answer;
+        warnings.extend(infos);
+        Self {
+            symbols,
+            rest: Rest::All(value),
+            stats,
+            warnings,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.rest, Rest::Nothing)
+    }
+
+    fn push_head(&mut self, out: &mut Vec<u8>, value: AnswerValue) {
+        let kind = type_name(&value);
+        let _ = write!(
+            out,
+            r#"{{"status":"success","data":{{"resultType":"{kind}","result":"#
+        );
+        match value {
+            AnswerValue::Scalar(t, v) => push_point(out, t, v),
+            AnswerValue::String(t, text) => {
+                out.push(b'[');
+                push_time(out, t);
+                out.push(b',');
+                push_json(out, &text);
+                out.push(b']');
+            }
+            AnswerValue::Vector(samples) => {
+                out.push(b'[');
+                for (at, sample) in samples.iter().enumerate() {
+                    push_comma(out, at);
+                    out.extend_from_slice(br#"{"metric":"#);
+                    push_labels(out, &sample.labels, &self.symbols);
+                    out.extend_from_slice(br#","value":"#);
+                    push_point(out, sample.t, sample.v);
+                    out.push(b'}');
+                }
+            }
+            AnswerValue::Matrix(series) => {
+                out.push(b'[');
+                self.rest = Rest::Series {
+                    next: series.into_iter(),
+                    open: None,
+                    first: true,
+                };
+                return;
+            }
+        }
+        let is_array = kind == "vector";
+        self.push_tail(out, is_array);
+    }
+
+    /// One step of a matrix: the head of a series, or some of its points.
+    fn push_series(&mut self, out: &mut Vec<u8>) {
+        let Rest::Series { next, open, first } = &mut self.rest else {
+            return;
+        };
+        let Some((series, done)) = open else {
+            match next.next() {
+                Some(series) => {
+                    push_comma(out, usize::from(!std::mem::take(first)));
+                    out.extend_from_slice(br#"{"metric":"#);
+                    push_labels(out, &series.labels, &self.symbols);
+                    out.extend_from_slice(br#","values":["#);
+                    *open = Some((series, 0));
+                }
+                None => self.push_tail(out, true),
+            }
+            return;
+        };
+        let end = series.points.len().min(*done + POINTS);
+        for at in *done..end {
+            push_comma(out, at);
+            push_point(out, series.points[at].0, series.points[at].1);
+        }
+        *done = end;
+        if end == series.points.len() {
+            out.extend_from_slice(b"]}");
+            *open = None;
+        }
+    }
+
+    fn push_tail(&mut self, out: &mut Vec<u8>, is_array: bool) {
+        if is_array {
+            out.push(b']');
+        }
+        if let Some(stats) = self.stats {
+            out.extend_from_slice(br#","stats":"#);
+            stats.push(out);
+        }
+        out.extend_from_slice(br#","analysis":{}}"#);
+        push_warnings(out, &self.warnings);
+        out.extend_from_slice(b"}\n");
+        self.rest = Rest::Nothing;
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        while out.len() < PIECE {
+            match std::mem::replace(&mut self.rest, Rest::Nothing) {
+                Rest::All(value) => self.push_head(&mut out, value),
+                Rest::Nothing => break,
+                series @ Rest::Series { .. } => {
+                    self.rest = series;
+                    self.push_series(&mut out);
+                }
+            }
+        }
+        (!out.is_empty()).then(|| out.into())
+    }
+}
+
+fn type_name(value: &AnswerValue) -> &'static str {
+    match value {
+        AnswerValue::Scalar(..) => "scalar",
+        AnswerValue::String(..) => "string",
+        AnswerValue::Vector(_) => "vector",
+        AnswerValue::Matrix(_) => "matrix",
+    }
+}
+
+fn push_comma(out: &mut Vec<u8>, at: usize) {
+    if at > 0 {
+        out.push(b',');
+    }
+}
+
+fn push_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    // Strings, maps of strings and numbers into memory: nothing can fail.
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn push_warnings(out: &mut Vec<u8>, warnings: &[String]) {
+    if !warnings.is_empty() {
+        out.extend_from_slice(br#","warnings":"#);
+        push_json(out, warnings);
+    }
+}
+
+fn push_labels(out: &mut Vec<u8>, labels: &Labels, symbols: &Symbols) {
+    out.push(b'{');
+    for (at, (name, value)) in labels.iter(symbols).enumerate() {
+        push_comma(out, at);
+        push_json(out, name);
+        out.push(b':');
+        push_json(out, value);
+    }
+    out.push(b'}');
+}
+
+fn push_point(out: &mut Vec<u8>, t: Timestamp, v: f64) {
+    out.push(b'[');
+    push_time(out, t);
+    out.extend_from_slice(b",\"");
+    push_value(out, v);
+    out.extend_from_slice(b"\"]");
+}
+
+/// Seconds, with as many digits as the milliseconds need.
+fn push_time(out: &mut Vec<u8>, t: Timestamp) {
+    let (seconds, ms) = (t.unsigned_abs() / 1000, t.unsigned_abs() % 1000);
+    let sign = if t < 0 { "-" } else { "" };
+    let _ = match ms {
+        0 => write!(out, "{sign}{seconds}"),
+        ms if ms % 100 == 0 => write!(out, "{sign}{seconds}.{}", ms / 100),
+        ms if ms % 10 == 0 => write!(out, "{sign}{seconds}.{:02}", ms / 10),
+        ms => write!(out, "{sign}{seconds}.{ms:03}"),
+    };
+}
+
+/// The shortest digits that read back the same, never an exponent.
+fn push_value(out: &mut Vec<u8>, v: f64) {
+    let _ = match v {
+        f64::INFINITY => write!(out, "+Inf"),
+        f64::NEG_INFINITY => write!(out, "-Inf"),
+        v if v.is_nan() => write!(out, "NaN"),
+        v => write!(out, "{v}"),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer_of(value: AnswerValue, symbols: Symbols, warnings: Vec<String>) -> Answer {
+        let (symbols, stats) = (symbols.into(), promql::Stats::default());
+        Answer {
+            symbols,
+            value,
+            warnings,
+            infos: Vec::new(),
+            stats,
+        }
+    }
+
+    fn text_of(value: AnswerValue, warnings: Vec<String>) -> String {
+        let answer = answer_of(value, Symbols::new(), warnings);
+        let bytes: Vec<u8> = Pieces::new(answer, None).flatten().collect();
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn times_have_no_trailing_zeros() {
+        for (t, text) in [
+            (1_700_000_000_123, "1700000000.123"),
+            (1_700_000_000_100, "1700000000.1"),
+            (1_700_000_000_020, "1700000000.02"),
+            (1_700_000_000_000, "1700000000"),
+            (5, "0.005"),
+            (-500, "-0.5"),
+            (0, "0"),
+        ] {
+            let mut out = Vec::new();
+            push_time(&mut out, t);
+            assert_eq!(out, text.as_bytes(), "{t}");
+        }
+    }
+
+    #[test]
+    fn values_are_printed_as_the_querier_prints_them() {
+        for (v, text) in [
+            (1.0, "1"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (1e21, "1000000000000000000000"),
+            (1e-7, "0.0000001"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            let mut out = Vec::new();
+            push_value(&mut out, v);
+            assert_eq!(out, text.as_bytes(), "{v}");
+        }
+    }
+
+    #[test]
+    fn notes_on_the_query_do_not_forbid_caching() {
+        let mut noted = answer_of(AnswerValue::Scalar(0, 1.0), Symbols::new(), Vec::new());
+        noted.infos.push("PromQL info: x".to_owned());
+        assert!(
+            !answer(noted, None)
+                .headers()
+                .contains_key(header::CACHE_CONTROL)
+        );
+    }
+
+    #[test]
+    fn scalars_and_strings_are_pairs() {
+        assert_eq!(
+            text_of(AnswerValue::Scalar(1_500, 2.5), Vec::new()),
+            "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1.5,\"2.5\"],\"analysis\":{}}}\n"
+        );
+        assert_eq!(
+            text_of(AnswerValue::String(0, "a\"b".into()), vec!["w".into()]),
+            "{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":[0,\"a\\\"b\"],\"analysis\":{}},\"warnings\":[\"w\"]}\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_matrix_is_an_empty_array() {
+        assert_eq!(
+            text_of(AnswerValue::Matrix(Vec::new()), Vec::new()),
+            "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[],\"analysis\":{}}}\n"
+        );
+    }
+
+    #[test]
+    fn a_large_matrix_comes_in_pieces_that_join_to_valid_json() {
+        let symbols = Symbols::new();
+        let series = |name: &str, len: i64| RangeSeries {
+            labels: Labels::from_pairs([("__name__", name)], &symbols),
+            points: (0..len).map(|t| (t * 1000, t as f64)).collect(),
+        };
+        let value = AnswerValue::Matrix(vec![series("a", 11_000), series("b", 0), series("c", 1)]);
+        let answer = answer_of(value, symbols, Vec::new());
+        let pieces: Vec<Bytes> = Pieces::new(answer, None).collect();
+        assert!(pieces.len() > 1);
+        assert!(pieces.iter().all(|piece| piece.len() < PIECE + POINTS * 40));
+        let json: serde_json::Value = serde_json::from_slice(&pieces.concat()).expect("JSON");
+        let result = &json["data"]["result"];
+        assert_eq!(result[0]["values"].as_array().map(Vec::len), Some(11_000));
+        assert_eq!(
+            result[0]["values"][10_999],
+            serde_json::json!([10_999, "10999"])
+        );
+        assert_eq!(result[1]["values"], serde_json::json!([]));
+        assert_eq!(
+            result[2],
+            serde_json::json!({"metric": {"__name__": "c"}, "values": [[0, "0"]]})
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! The querier's HTTP API: `/api/v1/…` as Thanos and Prometheus speak it, and a plain page of the stores.
+//!
+//! The API knows nothing of gRPC: what it asks is a [`Source`]. Handlers parse ([`params`]), evaluation runs
+//! behind a [`Gate`], answers are written by [`json`], failures by [`error`].
+
+mod error;
+mod gate;
+mod json;
+mod metadata;
+mod metrics;
+mod page;
+mod params;
+mod query;
+mod source;
+mod status;
+mod stores;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use net::metrics::Registry;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+
+pub use error::{ApiError, ErrorType};
+pub use gate::Gate;
+use metrics::HttpMetrics;
+pub use source::{LabelSelect, Listing, Scope, Source};
+
+/// The largest form that is taken, in bytes; Go's limit.
+const MAX_BODY: usize = 10 << 20;
+
+/// What a request gets when it does not say otherwise.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Removed from series when requests deduplicate.
+    pub replica_labels: Vec<String>,
+    /// The most time a request gets.
+    pub timeout: Duration,
+    /// How far an instant selector looks back.
+    pub lookback: Duration,
+    /// Whether the lookback grows with the resolution asked for.
+    pub dynamic_lookback: bool,
+    /// Whether a failed store is a warning, not an error.
+    pub partial_response: bool,
+    /// Whether range queries may be answered from downsampled data without asking for it.
+    pub auto_downsampling: bool,
+    /// The resolution that `auto` means for instant queries.
+    pub instant_resolution: Duration,
+    /// The smallest step of a range query that names none.
+    pub default_step: Duration,
+    /// How far back requests for metadata look; zero is all of time.
+    pub metadata_range: Duration,
+    /// Queries at a time.
+    pub max_concurrent: usize,
+    /// Samples that one query may hold.
+    pub max_samples: usize,
+    /// What `/api/v1/status/flags` lists.
+    pub flags: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            replica_labels: Vec::new(),
+            timeout: Duration::from_secs(120),
+            lookback: Duration::from_secs(300),
+            dynamic_lookback: true,
+            partial_response: true,
+            auto_downsampling: false,
+            instant_resolution: Duration::ZERO,
+            default_step: Duration::from_secs(1),
+            metadata_range: Duration::ZERO,
+            max_concurrent: 20,
+            max_samples: 50_000_000,
+            flags: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+struct Api {
+    source: Arc<dyn Source>,
+    settings: Settings,
+    queries: Gate,
+    /// Requests for series compute too, but must not wait behind queries.
+    lookups: Gate,
+    started: SystemTime,
+}
+
+/// The routes of the API and its page. `registry` gets the metrics of requests and of the gate.
+pub fn router(source: Arc<dyn Source>, settings: Settings, registry: &Registry) -> Router {
+    let api = Arc::new(Api {
+        source,
+        queries: Gate::new(settings.max_concurrent),
+        lookups: Gate::new(settings.max_concurrent),
+        settings,
+        started: SystemTime::now(),
+    });
+    api.queries.register(registry);
+    let http = HttpMetrics::new(registry);
+    let page = get(page::stores);
+    Router::new()
+        .nest("/api/v1", v1(&http, registry))
+        .route("/", http.observe("stores_page", page.clone()))
+        .route("/stores", http.observe("stores_page", page))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .with_state(api)
+}
+
+fn v1(http: &HttpMetrics, registry: &Registry) -> Router<Arc<Api>> {
+    let both = |handler: MethodRouter<Arc<Api>>| handler.layer(DefaultBodyLimit::max(MAX_BODY));
+    let spans = query::requested_spans(registry);
+    let range = move |api, params| query::range(api, params, spans.clone());
+    Router::new()
+        .route(
+            "/query",
+            http.observe("query", both(get(query::instant).post(query::instant))),
+        )
+        .route(
+            "/query_range",
+            http.observe("query_range", both(get(range.clone()).post(range))),
+        )
+        .route(
+            "/series",
+            http.observe("series", both(get(metadata::series).post(metadata::series))),
+        )
+        .route(
+            "/labels",
+            http.observe(
+                "label_names",
+                both(get(metadata::names).post(metadata::names)),
+            ),
+        )
+        .route(
+            "/label/{name}/values",
+            http.observe("label_values", get(metadata::values)),
+        )
+        .route("/stores", http.observe("stores", get(stores::list)))
+        .route(
+            "/status/buildinfo",
+            http.observe("status_build", get(status::build)),
+        )
+        .route(
+            "/status/runtimeinfo",
+            http.observe("status_runtime", get(status::runtime)),
+        )
+        .route(
+            "/status/flags",
+            http.observe("status_flags", get(status::flags)),
+        )
+        .fallback(unknown)
+        .layer(from_fn(cors))
+}
+
+async fn unknown(OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::new(
+        ErrorType::NotFound,
+        format!("no such route: {}", uri.path()),
+    )
+}
+
+/// Any page may read the API; a preflight gets its answer here.
+async fn cors(request: Request, next: Next) -> Response {
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers: [(HeaderName, &'static str); 4] = [
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Accept, Accept-Encoding, Authorization, Content-Type, Origin",
+        ),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ];
+    for (name, value) in headers {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

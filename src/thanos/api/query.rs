@@ -1,0 +1,251 @@
+//! `query` and `query_range`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::response::Response;
+use model::{Cancel, Queryable, Shard, Timestamp};
+use net::metrics::Registry;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use promql::{Answer, AnswerValue, Engine, Expr, Options, QueryError};
+use serde::Deserialize;
+
+use super::error::ApiError;
+use super::json::{self, Stats};
+use super::params::{Params, Steps};
+use super::{Api, Scope};
+
+/// What the answer to a truncated request says.
+pub(super) const TRUNCATED: &str = "results truncated due to limit";
+/// What the querier says to `analyze` where its engine cannot.
+const NOT_ANALYZABLE: &str = "Query not analyzable; change engine to 'thanos'.";
+
+/// `GET|POST /api/v1/query`.
+pub(super) async fn instant(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let time = params.time_or("time", now())?;
+    let job = Job::parse(&api, &params, millis(api.settings.instant_resolution))?;
+    let run = move |engine: &Engine, source: &dyn Queryable, expr: &Expr, cancel: &Cancel| {
+        engine.instant(source, expr, time, cancel)
+    };
+    api.evaluate(job, run).await
+}
+
+/// `GET|POST /api/v1/query_range`.
+pub(super) async fn range(
+    State(api): State<Arc<Api>>,
+    params: Params,
+    spans: Histogram,
+) -> Result<Response, ApiError> {
+    let Steps { start, end, step } = params.steps(millis(api.settings.default_step))?;
+    // At least five samples between two steps.
+    let job = Job::parse(&api, &params, step / 5)?;
+    spans.observe((end - start) as f64 / 1e3);
+    let run = move |engine: &Engine, source: &dyn Queryable, expr: &Expr, cancel: &Cancel| {
+        engine.range(source, expr, start, end, step, cancel)
+    };
+    api.evaluate(job, run).await
+}
+
+/// Exports how long the ranges are that are asked for.
+pub(super) fn requested_spans(registry: &Registry) -> Histogram {
+    registry.register(
+        "thanos_query_range_requested_timespan_duration_seconds",
+        "A histogram of the query range window in seconds",
+        Histogram::new(exponential_buckets(15.0 * 60.0, 2.0, 12)),
+    )
+}
+
+/// A query that was understood.
+struct Job {
+    expr: Expr,
+    scope: Scope,
+    options: Options,
+    timeout: Duration,
+    limit: usize,
+    wants_stats: bool,
+    warnings: Vec<String>,
+}
+
+impl Job {
+    fn parse(api: &Api, params: &Params, auto_resolution: i64) -> Result<Self, ApiError> {
+        let timeout = params.timeout(api.settings.timeout)?;
+        let mut scope = api.scope(params)?;
+        scope.max_resolution = api.resolution(params, auto_resolution)?;
+        scope.shard = shard(params)?;
+        check_engine(params)?;
+        let lookback = params.duration("lookback_delta")?.filter(|ms| *ms > 0);
+        let options = Options {
+            lookback: lookback.unwrap_or_else(|| api.lookback(scope.max_resolution)),
+            max_samples: api.settings.max_samples,
+        };
+        let limit = params.limit()?;
+        let expr = promql::parse(params.query()?)?;
+        let wants_stats = !params.get("stats").is_empty();
+        let analyze = matches!(params.get("analyze"), "1" | "true");
+        let warnings = if analyze {
+            vec![NOT_ANALYZABLE.to_owned()]
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            expr,
+            scope,
+            options,
+            timeout,
+            limit,
+            wants_stats,
+            warnings,
+        })
+    }
+}
+
+impl Api {
+    /// The parameters that every request for series or labels has.
+    pub(super) fn scope(&self, params: &Params) -> Result<Scope, ApiError> {
+        let asked: Vec<String> = params.all("replicaLabels[]").map(str::to_owned).collect();
+        let replica_labels = match params.boolean("dedup", true)? {
+            false => Vec::new(),
+            true if asked.is_empty() => self.settings.replica_labels.clone(),
+            true => asked,
+        };
+        Ok(Scope {
+            replica_labels,
+            store_matchers: params.selectors("storeMatch[]")?,
+            partial_response: params.boolean("partial_response", self.settings.partial_response)?,
+            max_resolution: 0,
+            shard: None,
+        })
+    }
+
+    fn resolution(&self, params: &Params, auto: i64) -> Result<i64, ApiError> {
+        const NAME: &str = "max_source_resolution";
+        let resolution = match params.get(NAME) {
+            "auto" => auto,
+            "" if self.settings.auto_downsampling => auto,
+            _ => params.duration(NAME)?.unwrap_or(0),
+        };
+        if resolution < 0 {
+            let message = format!("negative '{NAME}' is not accepted. Try a positive integer");
+            return Err(ApiError::bad_data(message));
+        }
+        Ok(resolution)
+    }
+
+    /// Samples of downsampled data lie further apart than raw ones: the lookback must reach the next.
+    fn lookback(&self, resolution: i64) -> i64 {
+        const FIVE_MINUTES: i64 = 300_000;
+        const HOUR: i64 = 3_600_000;
+        let lookback = millis(self.settings.lookback);
+        match resolution {
+            _ if !self.settings.dynamic_lookback => lookback,
+            r if r > lookback.max(FIVE_MINUTES) => lookback.max(HOUR),
+            r if r > lookback => lookback.max(FIVE_MINUTES),
+            _ => lookback,
+        }
+    }
+
+    async fn evaluate<F>(&self, job: Job, run: F) -> Result<Response, ApiError>
+    where
+        F: FnOnce(&Engine, &dyn Queryable, &Expr, &Cancel) -> Result<Answer, QueryError>
+            + Send
+            + 'static,
+    {
+        let Job {
+            expr,
+            scope,
+            options,
+            timeout,
+            limit,
+            wants_stats,
+            warnings,
+        } = job;
+        let source = self.source.series(scope);
+        let engine = Engine::new(options);
+        let arrived = Instant::now();
+        let work = move |cancel: &Cancel| {
+            let started = Instant::now();
+            let answer = run(&engine, &*source, &expr, cancel)?;
+            let stats = Stats {
+                queue_time: (started - arrived).as_secs_f64(),
+                eval_time: started.elapsed().as_secs_f64(),
+                total_samples: answer.stats.samples,
+                peak_samples: answer.stats.peak_samples as u64,
+            };
+            Ok((answer, stats))
+        };
+        let (mut answer, stats) = self.queries.run(timeout, work).await?;
+        answer.warnings.extend(warnings);
+        truncate(&mut answer, limit);
+        Ok(json::answer(answer, wants_stats.then_some(stats)))
+    }
+}
+
+fn truncate(answer: &mut Answer, limit: usize) {
+    let len = match &answer.value {
+        AnswerValue::Vector(samples) => samples.len(),
+        AnswerValue::Matrix(series) => series.len(),
+        AnswerValue::Scalar(..) | AnswerValue::String(..) => return,
+    };
+    if limit == 0 || len <= limit {
+        return;
+    }
+    match &mut answer.value {
+        AnswerValue::Vector(samples) => samples.truncate(limit),
+        AnswerValue::Matrix(series) => series.truncate(limit),
+        AnswerValue::Scalar(..) | AnswerValue::String(..) => {}
+    }
+    answer.warnings.push(TRUNCATED.to_owned());
+}
+
+/// Both names are taken; there is one engine.
+fn check_engine(params: &Params) -> Result<(), ApiError> {
+    match params.get("engine") {
+        "" | "prometheus" | "thanos" => Ok(()),
+        other => Err(ApiError::bad_data(format!("'{other}' bad engine"))),
+    }
+}
+
+/// `shard_info`, as a query-frontend sends it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ShardInfo {
+    shard_index: u64,
+    total_shards: u64,
+    by: bool,
+    labels: Vec<String>,
+}
+
+fn shard(params: &Params) -> Result<Option<Shard>, ApiError> {
+    let text = params.get("shard_info");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let ShardInfo {
+        shard_index,
+        total_shards,
+        by,
+        labels,
+    } = serde_json::from_str(text).map_err(|error| {
+        ApiError::bad_data(format!("could not unmarshal parameter shard_info: {error}"))
+    })?;
+    let shard = Shard {
+        index: shard_index,
+        total: total_shards,
+        by,
+        labels,
+    };
+    Ok((total_shards > 0).then_some(shard))
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> Timestamp {
+    jiff::Timestamp::now().as_millisecond()
+}

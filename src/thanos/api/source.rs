@@ -1,0 +1,59 @@
+//! What the API asks: a querier's stores, or anything that answers as they do.
+
+use async_trait::async_trait;
+use model::{Matcher, Queryable, SelectError, Shard, Timestamp};
+use store::EndpointStatus;
+
+/// Which series are seen, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Removed from series, whose samples are then deduplicated; empty: as they are.
+    pub replica_labels: Vec<String>,
+    /// Sets of matchers on a store's `__address__` and labels; a store that matches any is asked, and all are
+    /// when there is none.
+    pub store_matchers: Vec<Vec<Matcher>>,
+    /// Whether a store that fails is a warning.
+    pub partial_response: bool,
+    /// The coarsest resolution that may answer, in milliseconds; 0 is raw data.
+    pub max_resolution: i64,
+    /// Only this part of the series.
+    pub shard: Option<Shard>,
+}
+
+/// Which series' labels are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSelect {
+    pub matchers: Vec<Matcher>,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// At most this many; 0 is no limit.
+    pub limit: usize,
+}
+
+/// Sorted names or values, and what went wrong on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub values: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// Has series, labels and a list of stores.
+#[async_trait]
+pub trait Source: std::fmt::Debug + Send + Sync + 'static {
+    /// The series in this scope; to be read on a compute thread.
+    fn series(&self, scope: Scope) -> Box<dyn Queryable>;
+
+    /// Label names of the selected series.
+    async fn label_names(&self, scope: Scope, select: LabelSelect) -> Result<Listing, SelectError>;
+
+    /// Values of one label of the selected series.
+    async fn label_values(
+        &self,
+        name: &str,
+        scope: Scope,
+        select: LabelSelect,
+    ) -> Result<Listing, SelectError>;
+
+    /// The stores, as they are now.
+    fn stores(&self) -> Vec<EndpointStatus>;
+}

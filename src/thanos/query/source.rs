@@ -1,0 +1,134 @@
+//! The API's source in a querier: everything behind its proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{Cancel, Queryable, Select, SelectError, SeriesStream, Shard};
+use proto::thanos::{LabelNamesRequest, LabelValuesRequest, PartialResponseStrategy};
+use store::{CallOptions, EndpointStatus, FanOut, FanOutOptions, Proxy, StoreSet};
+use tokio::runtime::Handle;
+use tonic::{Code, Status};
+
+use crate::api::{LabelSelect, Listing, Scope, Source};
+
+/// Everything behind a proxy.
+#[derive(Debug)]
+pub(super) struct Stores {
+    pub(super) set: Arc<StoreSet>,
+    pub(super) proxy: Arc<Proxy>,
+    /// The most time that one request gets.
+    pub(super) timeout: Duration,
+}
+
+#[async_trait]
+impl Source for Stores {
+    fn series(&self, mut scope: Scope) -> Box<dyn Queryable> {
+        let shard = scope.shard.take();
+        let fan_out_options = FanOutOptions {
+            partial_response: scope.partial_response,
+            replica_labels: std::mem::take(&mut scope.replica_labels),
+            max_resolution: scope.max_resolution,
+            timeout: Some(self.timeout),
+            call: options(scope),
+        };
+        let all = FanOut::new(self.proxy.clone(), Handle::current(), fan_out_options);
+        match shard {
+            Some(shard) => Box::new(Sharded { all, shard }),
+            None => Box::new(all),
+        }
+    }
+
+    async fn label_names(&self, scope: Scope, select: LabelSelect) -> Result<Listing, SelectError> {
+        let request = LabelNamesRequest {
+            partial_response_disabled: !scope.partial_response,
+            partial_response_strategy: strategy(&scope),
+            start: select.start,
+            end: select.end,
+            matchers: store::matchers::to_wire(&select.matchers),
+            limit: limit(select.limit),
+            ..LabelNamesRequest::default()
+        };
+        let answer = self.proxy.label_names(request, &options(scope)).await;
+        listing("LabelNames", answer)
+    }
+
+    async fn label_values(
+        &self,
+        name: &str,
+        scope: Scope,
+        select: LabelSelect,
+    ) -> Result<Listing, SelectError> {
+        let request = LabelValuesRequest {
+            label: name.to_owned(),
+            partial_response_disabled: !scope.partial_response,
+            partial_response_strategy: strategy(&scope),
+            start: select.start,
+            end: select.end,
+            matchers: store::matchers::to_wire(&select.matchers),
+            limit: limit(select.limit),
+            ..LabelValuesRequest::default()
+        };
+        let answer = self.proxy.label_values(request, &options(scope)).await;
+        listing("LabelValues", answer)
+    }
+
+    fn stores(&self) -> Vec<EndpointStatus> {
+        self.set.statuses()
+    }
+}
+
+/// The part of all series that a query-frontend asks one of its queriers for.
+struct Sharded {
+    all: FanOut,
+    shard: Shard,
+}
+
+impl Queryable for Sharded {
+    fn select(
+        &self,
+        select: &Select,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn SeriesStream>, SelectError> {
+        let select = Select {
+            shard: Some(self.shard.clone()),
+            ..select.clone()
+        };
+        self.all.select(&select, cancel)
+    }
+}
+
+fn strategy(scope: &Scope) -> i32 {
+    let strategy = if scope.partial_response {
+        PartialResponseStrategy::Warn
+    } else {
+        PartialResponseStrategy::Abort
+    };
+    strategy.into()
+}
+
+fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn options(scope: Scope) -> CallOptions {
+    CallOptions {
+        store_matchers: scope.store_matchers,
+        ..CallOptions::default()
+    }
+}
+
+type Answer = Result<(Vec<String>, Vec<String>), Status>;
+
+fn listing(call: &str, answer: Answer) -> Result<Listing, SelectError> {
+    match answer {
+        Ok((values, warnings)) => Ok(Listing { values, warnings }),
+        Err(status) if status.code() == Code::InvalidArgument => Err(SelectError::Rejected(
+            format!("proxy {call}(): {}", status.message()),
+        )),
+        Err(status) => Err(SelectError::Source(format!(
+            "proxy {call}(): {}",
+            status.message()
+        ))),
+    }
+}

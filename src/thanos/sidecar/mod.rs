@@ -1,0 +1,207 @@
+//! `thanos sidecar`: a StoreAPI in front of one Prometheus, over its HTTP API and streamed remote read.
+//!
+//! Start: wait for Prometheus, learn its external labels (there must be some) and its lowest time, then
+//! serve gRPC. After that, both are refreshed at every interval; while that fails, the sidecar is not ready.
+
+mod config;
+mod frames;
+mod prometheus;
+mod read;
+mod select;
+mod server;
+mod state;
+
+use std::sync::Arc;
+
+use net::metrics::Registry;
+use net::probe::Probe;
+use proto::info::info_server::InfoServer;
+use proto::thanos::store_server::StoreServer;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+pub use config::{Config, Limits, MinTime, MinTimeError};
+pub use prometheus::PrometheusError;
+
+use prometheus::Prometheus;
+use server::Sidecar;
+use state::State;
+
+/// Why a sidecar ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "no external labels configured on Prometheus server {url}, uniquely identifying external labels must be configured"
+    )]
+    NoExternalLabels { url: String },
+    #[error("cannot make an HTTP client for Prometheus {url}")]
+    Client {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error(transparent)]
+    Net(#[from] net::NetError),
+}
+
+/// Runs until `shutdown`.
+///
+/// # Errors
+/// [`Error`], when an address cannot be listened on or Prometheus has no external labels.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let registry = Registry::new();
+    let probe = Probe::new("sidecar");
+    let (health, health_service) = tonic_health::server::health_reporter();
+    set_serving(&health, false).await;
+    let prometheus = Prometheus::new(&config.prometheus_url).map_err(|source| Error::Client {
+        url: config.prometheus_url.clone(),
+        source,
+    })?;
+    let state = Arc::new(State::new(prometheus, &config, &registry));
+
+    // Whichever part ends first ends the others.
+    let all = shutdown.child_token();
+    let admin = net::http::admin_router(probe.clone(), registry);
+    let http = net::http::serve(config.http_address, admin, all.clone());
+    let routes = Routes::new(health_service);
+    let work = serve_and_watch(
+        &config,
+        state,
+        Watched { probe, health },
+        routes,
+        all.clone(),
+    );
+    let ended = |result| {
+        all.cancel();
+        result
+    };
+    let (http, work) = tokio::join!(async { ended(http.await.map_err(Error::from)) }, async {
+        ended(work.await)
+    });
+    work.and(http)
+}
+
+/// Who is told about readiness.
+#[derive(Clone)]
+struct Watched {
+    probe: Probe,
+    health: HealthReporter,
+}
+
+async fn serve_and_watch(
+    config: &Config,
+    state: Arc<State>,
+    watched: Watched,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    if !boot(config, &state, &watched, &shutdown).await? {
+        return Ok(());
+    }
+    let sidecar = Sidecar::new(state.clone(), config.limits.clone());
+    let routes = routes
+        .add_service(
+            StoreServer::new(sidecar.clone())
+                .max_decoding_message_size(store::MAX_MESSAGE)
+                .max_encoding_message_size(store::MAX_MESSAGE),
+        )
+        .add_service(InfoServer::new(sidecar));
+    let tls = config.grpc_server_tls.clone();
+    let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
+    let watch = watch(config, &state, &watched, &shutdown);
+    let (grpc, ()) = tokio::join!(
+        async {
+            let result = grpc.await;
+            shutdown.cancel();
+            result
+        },
+        watch
+    );
+    Ok(grpc?)
+}
+
+/// Waits for the first answer of Prometheus; `false` when asked to stop before.
+async fn boot(
+    config: &Config,
+    state: &State,
+    watched: &Watched,
+    shutdown: &CancellationToken,
+) -> Result<bool, Error> {
+    loop {
+        let refreshed = tokio::select! {
+            () = shutdown.cancelled() => return Ok(false),
+            refreshed = state.refresh(config.get_config_timeout) => refreshed,
+        };
+        match refreshed {
+            Ok(()) => {
+                report(watched, &Ok(())).await;
+                return Ok(true);
+            }
+            Err(PrometheusError::NoExternalLabels) => {
+                return Err(Error::NoExternalLabels {
+                    url: config.prometheus_url.clone(),
+                });
+            }
+            Err(error) => {
+                tracing::warn!(err = %Chain(&error), "failed to fetch initial external labels. Is Prometheus running? Retrying");
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(false),
+            () = tokio::time::sleep(config.get_config_interval) => {}
+        }
+    }
+}
+
+/// Refreshes at every interval, until `shutdown`.
+async fn watch(config: &Config, state: &State, watched: &Watched, shutdown: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(config.get_config_interval) => {}
+        }
+        let refreshed = tokio::select! {
+            () = shutdown.cancelled() => break,
+            refreshed = state.refresh(config.get_config_timeout) => refreshed,
+        };
+        report(watched, &refreshed).await;
+    }
+    watched.probe.not_ready("shutting down");
+}
+
+async fn report(watched: &Watched, refreshed: &Result<(), PrometheusError>) {
+    match refreshed {
+        Ok(()) => watched.probe.ready(),
+        Err(error) => {
+            tracing::warn!(err = %Chain(error), "heartbeat failed");
+            watched.probe.not_ready(Chain(error));
+        }
+    }
+    set_serving(&watched.health, refreshed.is_ok()).await;
+}
+
+async fn set_serving(health: &HealthReporter, serving: bool) {
+    let status = if serving {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    health.set_service_status("", status).await;
+}
+
+/// An error with its causes, on one line.
+struct Chain<'e>(&'e dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

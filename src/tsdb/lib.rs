@@ -1,0 +1,3 @@
+//! Bytes on Prometheus's disk, and back. Synchronous; whoever calls does the reading and writing.
+
+pub mod chunk;

@@ -1,0 +1,235 @@
+//! Commands as typed: mistakes of a tree with their places, lists, exit codes. Nothing here starts a process.
+
+mod fleet;
+
+use std::fs;
+use std::path::Path;
+
+use fleet::{Done, run, tks};
+
+/// A fleet of an observer and an observee, with these files over it; then `tks ARGS` in its folder.
+fn in_tree(files: &[(&str, &str)], args: &[&str]) -> Done {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let write = |path: &str, text: &str| {
+        let file = dir.path().join("live/f").join(path);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(file, text).expect("written");
+    };
+    write("fleet.yaml", "platform: local\n");
+    write("acc/eu-west-1/observer/cluster.yaml", "role: observer\n");
+    write("acc/eu-west-3/observee/cluster.yaml", "role: observee\n");
+    for (path, text) in files {
+        write(path, text);
+    }
+    let done = run(&tks(), args, dir.path());
+    assert!(
+        !dir.path().join("live/f/.tks").exists(),
+        "{args:?} wrote something:\n{}",
+        done.text()
+    );
+    done
+}
+
+/// `tks validate` and `tks plan` both fail with 1, and say all of `parts`.
+#[track_caller]
+fn refused(files: &[(&str, &str)], parts: &[&str]) {
+    for command in ["validate", "plan"] {
+        let done = in_tree(files, &[command]).expect(1);
+        for part in parts {
+            assert!(
+                done.stderr.contains(part),
+                "`{part}` is not said by {command}:\n{}",
+                done.stderr
+            );
+        }
+    }
+}
+
+const OBSERVEE: &str = "acc/eu-west-3/observee/cluster.yaml";
+
+#[test]
+fn a_good_tree_is_valid_and_listed() {
+    let done = in_tree(&[], &["validate"]).expect(0);
+    assert!(done.stdout.contains("valid, 2 clusters"), "{}", done.stdout);
+    let done = in_tree(&[], &["list"]).expect(0);
+    let rows: Vec<Vec<&str>> = done
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[0],
+        ["FLEET", "CLUSTER", "ROLE", "PLATFORM", "ID", "UNITS"]
+    );
+    assert_eq!(
+        rows[1][..5],
+        [
+            "f",
+            "acc/eu-west-1/observer",
+            "observer",
+            "local",
+            "acc-f-eu-west-1-observer"
+        ]
+    );
+    assert_eq!(
+        rows[2][..5],
+        [
+            "f",
+            "acc/eu-west-3/observee",
+            "observee",
+            "local",
+            "acc-f-eu-west-3-observee"
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_what_was_meant() {
+    refused(
+        &[(OBSERVEE, "role: observee\nprometeus: {}\n")],
+        &[
+            "cluster.yaml:2:1",
+            "prometeus",
+            "did you mean `prometheus`?",
+        ],
+    );
+    refused(
+        &[(OBSERVEE, "role: observee\nprometheus: { binry: x }\n")],
+        &["cluster.yaml:2:15", "binry", "did you mean `binary`?"],
+    );
+}
+
+#[test]
+fn a_wrong_type_and_a_bad_duration_are_shown_where_they_stand() {
+    refused(&[(OBSERVEE, "role: [observee]\n")], &["cluster.yaml:1:7"]);
+    refused(
+        &[(
+            OBSERVEE,
+            "role: observee\nprometheus: { scrape_interval: 30dd }\n",
+        )],
+        &["cluster.yaml:2:32", "30dd", "duration"],
+    );
+}
+
+#[test]
+fn a_cluster_without_a_role_is_refused() {
+    refused(
+        &[(OBSERVEE, "tags: { a: b }\n")],
+        &["cluster.yaml", "role", "observee"],
+    );
+    refused(
+        &[(OBSERVEE, "role: observe\n")],
+        &["cluster.yaml:1:7", "did you mean"],
+    );
+}
+
+#[test]
+fn a_file_of_unknown_kind_does_not_make_a_cluster_vanish() {
+    refused(
+        &[("acc/eu-west-2/third/clutser.yaml", "role: observee\n")],
+        &["clutser.yaml", "did you mean `cluster.yaml`?"],
+    );
+}
+
+#[test]
+fn duplicate_hosts_name_both_clusters() {
+    refused(
+        &[
+            ("fleet.yaml", "platform: local\nnaming: teks\nprefix: p\n"),
+            ("acc/eu-west-2/other/cluster.yaml", "role: observee\n"),
+        ],
+        &["eu-west-2", "eu-west-3", "thanos-sidecar."],
+    );
+}
+
+#[test]
+fn a_cycle_of_units_is_told_with_its_links() {
+    let module = "inputs: { other: { type: any } }\noutputs: { it: { type: any } }\n";
+    let local = "resources: {}\noutputs: { it: \"${input.other}\" }\n";
+    let role = "units:\n  a: { module: knot, inputs: { other: \"${unit.b.it}\" } }\n  b: { module: knot, inputs: { other: \"${unit.a.it}\" } }\n";
+    refused(
+        &[
+            ("modules/knot/module.yaml", module),
+            ("modules/knot/local.yaml", local),
+            ("modules/roles/knotted.yaml", role),
+            (OBSERVEE, "role: knotted\n"),
+        ],
+        &["cycle", "unit.a.it", "unit.b.it"],
+    );
+}
+
+#[test]
+fn every_mistake_is_told_in_one_run() {
+    let done = in_tree(
+        &[
+            (OBSERVEE, "role: observee\nprometeus: {}\ningres: {}\n"),
+            (
+                "acc/eu-west-1/observer/cluster.yaml",
+                "role: observer\nqery: {}\n",
+            ),
+        ],
+        &["validate"],
+    )
+    .expect(1);
+    for name in ["prometeus", "ingres", "qery"] {
+        assert!(
+            done.stderr.contains(name),
+            "{name} is missing:\n{}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn validate_json_is_for_machines() {
+    let done = in_tree(
+        &[(OBSERVEE, "role: observee\nprometeus: {}\n")],
+        &["validate", "--json"],
+    )
+    .expect(1);
+    let answer: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(answer["valid"], false);
+    assert_eq!(answer["error_count"], 1);
+    assert_eq!(answer["diagnostics"][0]["range"]["start"]["line"], 2);
+}
+
+#[test]
+fn wrong_usage_ends_with_64_and_help_with_0() {
+    in_tree(&[], &["frobnicate"]).expect(64);
+    in_tree(&[], &["plan", "--frobnicate"]).expect(64);
+    in_tree(&[], &["thanos", "query", "--query.timeout=soon"]).expect(64);
+    for command in [
+        "validate", "list", "plan", "apply", "destroy", "output", "status", "logs", "stores",
+        "query",
+    ] {
+        let done = in_tree(&[], &[command, "--help"]).expect(0);
+        assert!(done.stdout.contains("Usage: tks"), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn apply_without_a_terminal_never_asks() {
+    let done = run(
+        &tks(),
+        &["apply", "live/demo"],
+        Path::new(env!("CARGO_MANIFEST_DIR")),
+    );
+    done.expect(1);
+}
+
+#[test]
+fn the_trees_of_this_repository_are_valid_and_aws_says_that_it_is_not_built() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let done = run(&tks(), &["validate"], root).expect(0);
+    assert!(
+        done.stdout.contains("live/demo: valid") && done.stdout.contains("live/thanos: valid"),
+        "{}",
+        done.stdout
+    );
+    let done = run(&tks(), &["plan", "live/thanos"], root).expect(1);
+    assert!(
+        done.stderr.contains("platform aws is not built yet"),
+        "{}",
+        done.stderr
+    );
+}

@@ -1,0 +1,203 @@
+//! We speak the real protocol: real Thanos over our sidecar and through our ingress; our querier over a real Thanos sidecar.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "figures and steps are for whoever reads the log"
+)]
+
+mod fleet;
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use fleet::{Fleet, eventually, get, peer, tks};
+use serde_json::Value as Json;
+
+const OBSERVER: &str = "local/eu-west-1/observer";
+const OBSERVEE: &str = "local/eu-west-3/observee";
+
+/// A program that ends with the test; its log is shown when the test fails.
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn start(program: &Path, args: &[String], log: PathBuf) -> Self {
+        let out = File::create(&log).expect("a log file");
+        let both = (out.try_clone().expect("the same file"), out);
+        let child = Command::new(program)
+            .args(args)
+            .stdout(Stdio::from(both.0))
+            .stderr(Stdio::from(both.1))
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        Self { child, log }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            println!("{}:\n{log}", self.log.display());
+        }
+    }
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn series(url: &str, query: &str) -> Vec<Json> {
+    let answer = get(&format!("{url}/api/v1/query"), &[("query", query)]).unwrap_or_default();
+    answer["data"]["result"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+}
+
+#[test]
+fn real_thanos_reads_us_and_we_read_real_thanos() {
+    let (Some(thanos), Some(_)) = (peer("thanos", "interop"), peer("prometheus", "interop")) else {
+        return;
+    };
+    let fleet = Fleet::demo();
+    fleet.apply().expect(0);
+    real_thanos_query_goes_through_our_ingress(&fleet, &thanos);
+    our_querier_reads_a_real_sidecar(&fleet, &thanos);
+    real_thanos_query_stacks_on_our_querier(&fleet, &thanos);
+}
+
+/// With the client certificate that tks made for the observer's TLS querier.
+fn real_thanos_query_goes_through_our_ingress(fleet: &Fleet, thanos: &Path) {
+    let client =
+        |what: &str| fleet.output(OBSERVER, &format!("federation/eu-west-3-observee.{what}"));
+    let http = free_address();
+    let args = words(&[
+        "query",
+        &format!("--http-address={http}"),
+        &format!("--grpc-address={}", free_address()),
+        &format!("--endpoint={}", fleet.output(OBSERVEE, "ingress.address")),
+        "--grpc-client-tls-secure",
+        &format!("--grpc-client-tls-cert={}", client("cert_file")),
+        &format!("--grpc-client-tls-key={}", client("key_file")),
+        &format!("--grpc-client-tls-ca={}", client("ca_file")),
+        &format!(
+            "--grpc-client-server-name={}",
+            fleet.output(OBSERVEE, "ingress.host")
+        ),
+    ]);
+    let _thanos = Running::start(thanos, &args, fleet.dir.path().join("thanos-query.log"));
+    let url = format!("http://{http}");
+    let stores = eventually("our sidecar among real Thanos's stores", || {
+        let stores = get(&format!("{url}/api/v1/stores"), &[])?;
+        (stores["data"]["sidecar"].as_array()?.len() == 1).then_some(stores)
+    });
+    assert!(
+        stores["data"]["sidecar"][0]["lastError"].is_null(),
+        "{stores}"
+    );
+    let up = eventually("an answer through our ingress", || {
+        let up = series(&url, "up{job=\"prometheus\"}");
+        (!up.is_empty()).then_some(up)
+    });
+    assert_eq!(up[0]["metric"]["cluster"], "local-demo-eu-west-3-observee");
+    let names = get(&format!("{url}/api/v1/label/__name__/values"), &[]).expect("an answer");
+    let names = names["data"].as_array().expect("names").clone();
+    assert!(
+        names.contains(&"up".into()) && names.contains(&"go_goroutines".into()),
+        "{names:?}"
+    );
+    let same = get(&format!("{url}/api/v1/labels"), &[]).expect("an answer");
+    assert!(
+        same["data"]
+            .as_array()
+            .expect("names")
+            .contains(&"prometheus_replica".into()),
+        "{same}"
+    );
+    println!("real thanos query answers through our ingress");
+}
+
+fn our_querier_reads_a_real_sidecar(fleet: &Fleet, thanos: &Path) {
+    let (grpc, http) = (free_address(), free_address());
+    let prometheus = fleet.output(OBSERVEE, "prometheus.url");
+    let args = words(&[
+        "sidecar",
+        &format!("--prometheus.url={prometheus}"),
+        &format!("--grpc-address={grpc}"),
+        &format!("--http-address={}", free_address()),
+    ]);
+    let _sidecar = Running::start(thanos, &args, fleet.dir.path().join("thanos-sidecar.log"));
+    let args = words(&[
+        "thanos",
+        "query",
+        &format!("--endpoint={grpc}"),
+        &format!("--http-address={http}"),
+        &format!("--grpc-address={}", free_address()),
+    ]);
+    let _query = Running::start(&tks(), &args, fleet.dir.path().join("tks-query.log"));
+    let url = format!("http://{http}");
+    let up = eventually("an answer from a real sidecar", || {
+        let up = series(
+            &url,
+            "sum by (cluster, job) (rate(prometheus_http_requests_total[1m]))",
+        );
+        (!up.is_empty()).then_some(up)
+    });
+    assert_eq!(up[0]["metric"]["cluster"], "local-demo-eu-west-3-observee");
+    let stores = get(&format!("{url}/api/v1/stores"), &[]).expect("an answer");
+    assert_eq!(
+        stores["data"]["sidecar"].as_array().map(Vec::len),
+        Some(1),
+        "{stores}"
+    );
+    println!("our querier answers over a real thanos sidecar");
+}
+
+/// A querier is a StoreAPI too: the central one as the only endpoint of a real one.
+fn real_thanos_query_stacks_on_our_querier(fleet: &Fleet, thanos: &Path) {
+    let http = free_address();
+    let args = words(&[
+        "query",
+        &format!("--http-address={http}"),
+        &format!("--grpc-address={}", free_address()),
+        &format!("--endpoint={}", fleet.output(OBSERVER, "query.grpc")),
+        "--query.replica-label=prometheus_replica",
+    ]);
+    let _thanos = Running::start(thanos, &args, fleet.dir.path().join("thanos-stacked.log"));
+    let url = format!("http://{http}");
+    let ours = format!("http://{}", fleet.output(OBSERVER, "query.http"));
+    let query = "count by (cluster, job) (up)";
+    let theirs = eventually(
+        "both clusters through a stack of real Thanos over ours",
+        || {
+            let found = series(&url, query);
+            let clusters: std::collections::BTreeSet<String> = found
+                .iter()
+                .map(|s| s["metric"]["cluster"].to_string())
+                .collect();
+            (clusters.len() == 2).then_some(found)
+        },
+    );
+    let sorted = |series: Vec<Json>| {
+        let mut rows: Vec<String> = series
+            .iter()
+            .map(|s| format!("{} {}", s["metric"], s["value"][1]))
+            .collect();
+        rows.sort();
+        rows.len()
+    };
+    assert_eq!(sorted(theirs), sorted(series(&ours, query)));
+    println!("real thanos query stacks on our querier");
+}

@@ -154,7 +154,10 @@ fn a_cycle_of_units_is_told_with_its_links() {
             ("modules/roles/knotted.yaml", role),
             (OBSERVEE, "role: knotted\n"),
         ],
-        &["cycle", "unit.a.it", "unit.b.it"],
+        &[
+            "a cycle: input `other` of acc/eu-west-3/observee/a -> ",
+            "comes back to itself",
+        ],
     );
 }
 
@@ -205,6 +208,33 @@ fn wrong_usage_ends_with_64_and_help_with_0() {
         let done = in_tree(&[], &[command, "--help"]).expect(0);
         assert!(done.stdout.contains("Usage: tks"), "{}", done.stdout);
     }
+}
+
+#[test]
+fn a_missing_prometheus_says_what_to_install() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    fs::create_dir_all(dir.path().join("f/a/r/observer")).expect("made");
+    fs::write(dir.path().join("f/fleet.yaml"), "platform: local\n").expect("written");
+    fs::write(
+        dir.path().join("f/a/r/observer/cluster.yaml"),
+        "role: observer\n",
+    )
+    .expect("written");
+    let output = std::process::Command::new(tks())
+        .args(["apply", "f", "--auto-approve"])
+        .current_dir(dir.path())
+        .env("PATH", "/nowhere")
+        .output()
+        .expect("tks runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["`prometheus` is not in PATH", "apt-get install prometheus"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    assert!(
+        !dir.path().join("f/.tks/local/supervisor.sock").exists(),
+        "something was started"
+    );
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn real_thanos_query_goes_through_our_ingress(fleet: &Fleet, thanos: &Path) {
         "{stores}"
     );
     let up = eventually("an answer through our ingress", || {
-        let up = series(&url, "up{job=\"prometheus\"}");
+        let up = series(&url, "up{job=\"kube-prometheus-stack-prometheus\"}");
         (!up.is_empty()).then_some(up)
     });
     assert_eq!(up[0]["metric"]["cluster"], "local-demo-eu-west-3-observee");
@@ -196,7 +196,7 @@ fn real_thanos_query_stacks_on_our_querier(fleet: &Fleet, thanos: &Path) {
             .map(|s| format!("{} {}", s["metric"], s["value"][1]))
             .collect();
         rows.sort();
-        rows.len()
+        rows
     };
     assert_eq!(sorted(theirs), sorted(series(&ours, query)));
     println!("real thanos query stacks on our querier");

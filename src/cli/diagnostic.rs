@@ -109,7 +109,7 @@ fn diagnostic_json(problem: &Diagnostic) -> Json {
 fn hint(problem: &Diagnostic) -> Option<String> {
     let meant = did_you_mean(&problem.candidates);
     match (meant, &problem.help) {
-        (Some(meant), Some(help)) => Some(format!("{meant}; {help}")),
+        (Some(meant), Some(help)) => Some(format!("{meant}\n{help}")),
         (Some(meant), None) => Some(meant),
         (None, help) => help.clone(),
     }

@@ -73,7 +73,7 @@ pub(crate) fn fleet_at(path: Option<&Path>, tree: &TreeArgs) -> Result<Fleet> {
     if fleets.len() > 1 {
         let names: Vec<String> = fleets
             .iter()
-            .map(|fleet| format!("`{}`", fleet.live.dir.display()))
+            .map(|fleet| format!("`{}`", fleet.dir()))
             .collect();
         return Err(
             Failure::new(format!("several fleets are here: {}", names.join(", ")))
@@ -84,6 +84,17 @@ pub(crate) fn fleet_at(path: Option<&Path>, tree: &TreeArgs) -> Result<Fleet> {
 }
 
 impl Fleet {
+    /// The fleet's folder as a person would type it here.
+    pub(crate) fn dir(&self) -> String {
+        let here = std::env::current_dir().unwrap_or_default();
+        let dir = self.live.dir.strip_prefix(&here).unwrap_or(&self.live.dir);
+        if dir.as_os_str().is_empty() {
+            ".".to_owned()
+        } else {
+            dir.display().to_string()
+        }
+    }
+
     /// Refuses a platform that no module is written for yet.
     pub(crate) fn must_be_built(&self) -> Result<()> {
         let platform = &self.live.platform;
@@ -95,7 +106,7 @@ impl Fleet {
         {
             return Ok(());
         }
-        let dir = self.live.dir.display();
+        let dir = self.dir();
         Err(Failure::new(format!(
             "fleet {}: platform {platform} is not built yet",
             self.live.name
@@ -110,7 +121,7 @@ impl Fleet {
         if self.live.selection.is_empty() {
             return Ok(());
         }
-        let dir = self.live.dir.display();
+        let dir = self.dir();
         Err(Failure::new(format!(
             "a part of fleet {} cannot be planned alone yet",
             self.live.name

@@ -130,6 +130,9 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
         .collect()
 }
 
+/// The label of a reference that closes a cycle. A cycle is one mistake, at whichever reference it is found.
+pub(crate) const CLOSES_CYCLE: &str = "comes back to itself";
+
 /// All mistakes found in one run, in file order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{} in the live tree", count(.0.len()))]
@@ -144,7 +147,10 @@ impl Diagnostics {
 
     /// Adds a mistake, unless it is there already: a file that several clusters share is checked once for each.
     pub fn push(&mut self, mistake: Diagnostic) {
-        if !self.0.contains(&mistake) {
+        let cycle = mistake.label.as_deref() == Some(CLOSES_CYCLE);
+        let told =
+            |known: &Diagnostic| *known == mistake || (cycle && known.message == mistake.message);
+        if !self.0.iter().any(told) {
             self.0.push(mistake);
         }
     }

@@ -51,7 +51,7 @@ fn fresh(path: Option<&Path>, args: &ApplyArgs, printer: &Printer) -> Result<Exi
     }
     let exit = workshop.apply(&plan)?;
     if !plan.is_empty() {
-        hints(&workshop, printer);
+        hints(&workshop, args.tree.platform.as_deref(), printer);
     }
     Ok(exit)
 }
@@ -93,8 +93,11 @@ pub(crate) fn approved(
     }
 }
 
-fn hints(workshop: &Workshop, printer: &Printer) {
-    let dir = workshop.fleet.live.dir.display();
+fn hints(workshop: &Workshop, platform: Option<&str>, printer: &Printer) {
+    let mut dir = workshop.fleet.dir();
+    if let Some(platform) = platform {
+        dir.push_str(&format!(" --platform {platform}"));
+    }
     printer.note(&format!(
         "\nNext: tks status {dir}   |   tks stores {dir}   |   tks query {dir} 'count by (cluster) (up)'"
     ));

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &OutputArgs, printer: &Printer) -> Result<Exit> {
     let fleet = session::fleet_at(Some(&args.path), &args.tree)?;
     let outputs = recorded(&fleet)?;
     if outputs.is_empty() {
-        let dir = fleet.live.dir.display();
+        let dir = fleet.dir();
         return Err(
             Failure::new(format!("{dir} has no outputs: nothing is applied"))
                 .help(format!("tks apply {dir}")),

@@ -24,11 +24,11 @@ pub(crate) fn run(args: &PlanArgs, printer: &Printer) -> Result<Exit> {
     let several = fleets.len() > 1;
     let mut worst = Exit::Done;
     for fleet in fleets {
-        let dir = fleet.live.dir.clone();
+        let dir = fleet.dir();
         let planned = Workshop::open(fleet, printer).and_then(|workshop| {
             let plan = workshop.plan(mode)?;
             if several {
-                printer.out(&format!("Fleet {}:", dir.display()))?;
+                printer.out(&format!("Fleet {dir}:"))?;
             }
             show(&plan, args, printer)?;
             keep(&plan, args.out.as_deref(), &workshop, printer)?;

@@ -47,7 +47,7 @@ fn central_querier(fleet: &Fleet) -> Result<String> {
         .and_then(|(_, outputs)| outputs.get("http"))
         .and_then(|http| http.as_text());
     address.map(str::to_owned).ok_or_else(|| {
-        let dir = fleet.live.dir.display();
+        let dir = fleet.dir();
         Failure::new(format!("{dir} has no central querier that is applied"))
             .help(format!("tks apply {dir}"))
     })

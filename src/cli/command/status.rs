@@ -37,10 +37,7 @@ pub(crate) fn run(args: &StatusArgs, printer: &Printer) -> Result<Exit> {
         let pods: serde_json::Value = pods.iter().map(pod_json).collect();
         printer.out(&format!("{pods:#}"))?;
     } else if pods.is_empty() {
-        printer.note(&format!(
-            "No pods of {} run on this machine.",
-            fleet.live.dir.display()
-        ));
+        printer.note(&format!("No pods of {} run on this machine.", fleet.dir()));
     } else {
         printer.out(&table(&HEAD, pods.iter().map(row)))?;
     }

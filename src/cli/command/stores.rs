@@ -50,7 +50,7 @@ fn queriers(fleet: &Fleet) -> Result<Vec<(String, String)>> {
     });
     let found: Vec<_> = found.collect();
     if found.is_empty() {
-        let dir = fleet.live.dir.display();
+        let dir = fleet.dir();
         return Err(
             Failure::new(format!("{dir} has no querier that is applied"))
                 .help(format!("tks apply {dir}")),

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ValidateArgs, printer: &Printer) -> Result<Exit> {
 
 fn sentence(fleet: &Fleet) -> String {
     let (clusters, units) = (fleet.stack.clusters.len(), fleet.stack.units.len());
-    let dir = fleet.live.dir.display();
+    let dir = fleet.dir();
     let platform = &fleet.live.platform;
     format!("{dir}: valid, {clusters} clusters, {units} units on {platform}")
 }

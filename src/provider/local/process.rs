@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use plan::{Kind, PlanRequest, Planned, ProviderError};
 use stack::{Address, Attributes, Value};
@@ -28,6 +28,7 @@ pub(super) const KIND: Kind = Kind {
         "restart_on",
         "optional",
         "install",
+        "data",
     ],
     computed: &["addresses", "executable", "running"],
 };
@@ -122,6 +123,7 @@ pub(super) fn plan(
     arguments(properties, &BTreeMap::new(), &declared)?;
     environment(properties)?;
     ready_port(properties, &declared)?;
+    data_folder(properties, &config.data_dir)?;
     let executable = match executable(declared.program, config) {
         Ok(executable) => executable,
         Err(_) if optional => {
@@ -397,6 +399,29 @@ pub(super) async fn create(
     Ok(attributes)
 }
 
+/// The folder that the process fills and that goes with it: below the fleet's, so that nothing else is ever removed.
+fn data_folder(
+    properties: Properties<'_>,
+    data_dir: &Path,
+) -> Result<Option<PathBuf>, ProviderError> {
+    let Some(folder) = properties.text("data")? else {
+        return Ok(None);
+    };
+    let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+    let path = data_dir.join(folder);
+    let below = path
+        .strip_prefix(data_dir)
+        .is_ok_and(|rest| rest.components().next().is_some() && rest.components().all(plain));
+    if below {
+        return Ok(Some(path));
+    }
+    let message = format!(
+        "`data` is {folder:?}, and no folder below {}",
+        data_dir.display()
+    );
+    Err(ProviderError::new(message).property("data"))
+}
+
 pub(super) async fn delete(
     client: &Client,
     address: &Address,
@@ -405,5 +430,18 @@ pub(super) async fn delete(
 ) -> Result<(), ProviderError> {
     let id = id(address, &declared(Properties(prior))?);
     let log = log(address, prior, config)?;
-    workload::stop(client, id, log, address, config.data_dir.clone()).await
+    workload::stop(client, id, log, address, config.data_dir.clone()).await?;
+    let Some(folder) = data_folder(Properties(prior), &config.data_dir)? else {
+        return Ok(());
+    };
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let message = format!("cannot remove {}", folder.display());
+            Err(ProviderError::new(message).property("data").source(error))
+        }
+        _ => {
+            super::remove_empty_parents(&folder, &config.data_dir);
+            Ok(())
+        }
+    }
 }

@@ -419,6 +419,9 @@ fn mistakes_in_a_process_name_their_property() {
         ("ready", map(&[("url", "x".into())])),
         ("optional", "yes".into()),
         ("restarts", 3.into()),
+        ("data", "/etc".into()),
+        ("data", "../elsewhere".into()),
+        ("data", "".into()),
     ] {
         let mut properties = of(&[
             ("name", "p-0".into()),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::sources::{Element, Family, Presence, Sources, UnitSource, is_reserved};
 use super::view::View;
-use crate::diagnostic::closest;
+use crate::diagnostic::{CLOSES_CYCLE, closest};
 use crate::expr::{self, Item, Kind, Miss, Term, World};
 use crate::schema::RESERVED;
 use crate::{Diagnostic, Diagnostics, Known, Secret, Unknown, Value};
@@ -249,7 +249,7 @@ impl<'a> Evaluation<'a> {
             }
             return Ok(memo.item.clone());
         }
-        self.refuse_cycle(place, what, term)?;
+        self.refuse_cycle(place, term)?;
         self.running.borrow_mut().push((place, what));
         let (result, reads) = self.tracked(|| self.item(term, scope));
         self.running.borrow_mut().pop();
@@ -264,15 +264,21 @@ impl<'a> Evaluation<'a> {
         Ok(item)
     }
 
-    fn refuse_cycle(&self, place: Place, what: What<'a>, term: &Term) -> Result<(), Miss> {
+    fn refuse_cycle(&self, place: Place, term: &Term) -> Result<(), Miss> {
         let running = self.running.borrow();
         let Some(start) = running.iter().position(|(other, _)| *other == place) else {
             return Ok(());
         };
-        let chain = running[start..].iter().map(|(_, what)| *what).chain([what]);
-        let names: Vec<_> = chain.map(|what| self.describe(what)).collect();
-        let message = format!("these depend on each other: {}", names.join(" -> "));
-        let mistake = Diagnostic::at(term.position.clone(), message).label("comes back to itself");
+        let ring = running[start..]
+            .iter()
+            .map(|(_, what)| self.describe(*what));
+        let mut names: Vec<String> = ring.collect();
+        // Wherever it is entered, a cycle is told from its first name on, so it is told once.
+        let first = (0..names.len()).min_by_key(|at| &names[*at]).unwrap_or(0);
+        names.rotate_left(first);
+        names.extend(names.first().cloned());
+        let message = format!("a cycle: {}", names.join(" -> "));
+        let mistake = Diagnostic::at(term.position.clone(), message).label(CLOSES_CYCLE);
         Err(Miss::Failed(Diagnostics(vec![mistake])))
     }
 

@@ -237,6 +237,94 @@ fn a_missing_prometheus_says_what_to_install() {
     );
 }
 
+/// A fleet of one cluster whose role writes a file and makes a bucket: all of plan and apply without a process.
+fn files_only() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let files = [
+        ("fleet.yaml", "platform: local\n"),
+        ("a/r/c/cluster.yaml", "role: files\nnote: { text: one }\n"),
+        (
+            "modules/roles/files.yaml",
+            "units:\n  note: { module: note }\n  storage: { module: storage }\n",
+        ),
+        (
+            "modules/note/module.yaml",
+            "inputs: { text: { type: string, required: true } }\noutputs: { path: { type: string } }\n",
+        ),
+        (
+            "modules/note/local.yaml",
+            "resources:\n  note:\n    type: local.file\n    properties: { path: note.txt, content: \"${input.text}\" }\n\
+             outputs: { path: \"${resource.note.path}\" }\n",
+        ),
+    ];
+    for (path, text) in files {
+        let file = dir.path().join("f").join(path);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(file, text).expect("written");
+    }
+    dir
+}
+
+#[test]
+fn what_was_reviewed_is_what_is_applied() {
+    let dir = files_only();
+    let tks = |args: &[&str]| run(&tks(), args, dir.path());
+    let cluster = dir.path().join("f/a/r/c/cluster.yaml");
+    tks(&["plan", "f", "--detailed-exitcode", "--out", "first.plan"]).expect(2);
+    assert!(
+        !dir.path().join("f/.tks/local/note.txt").exists(),
+        "plan changed something"
+    );
+    let done = tks(&["apply", "first.plan"]).expect(0);
+    assert!(
+        done.stdout
+            .contains("Apply complete! Resources: 2 added, 0 changed, 0 destroyed."),
+        "{}",
+        done.stdout
+    );
+    let note = dir.path().join("f/.tks/local/note.txt");
+    assert_eq!(fs::read_to_string(&note).expect("made"), "one");
+    tks(&["apply", "first.plan"]).expect(1);
+    let done = tks(&["plan", "f", "--detailed-exitcode"]).expect(0);
+    assert_eq!(done.stdout.lines().count(), 1, "{}", done.stdout);
+
+    fs::write(&cluster, "role: files\nnote: { text: two }\n").expect("written");
+    let done = tks(&["plan", "f", "--out", "second.plan"]).expect(0);
+    assert!(
+        done.stdout.contains("~ content = \"one\" -> \"two\""),
+        "{}",
+        done.stdout
+    );
+    tks(&["apply", "f", "--auto-approve"]).expect(0);
+    let done = tks(&["apply", "second.plan"]).expect(1);
+    assert!(done.stderr.contains("the plan is stale"), "{}", done.stderr);
+    assert_eq!(
+        tks(&["output", "f", "note.path"]).expect(0).stdout.trim(),
+        "note.txt"
+    );
+
+    fs::write(
+        dir.path()
+            .join("f/.tks/local/buckets/thanos-store-a-f-r-c/object"),
+        "x",
+    )
+    .expect("written");
+    let done = tks(&["destroy", "f", "--auto-approve"]).expect(4);
+    assert!(
+        done.stderr.contains("is not empty: it holds 1 object"),
+        "{}",
+        done.stderr
+    );
+    fs::write(
+        &cluster,
+        "role: files\nnote: { text: two }\nstorage: { force_destroy: true }\n",
+    )
+    .expect("written");
+    tks(&["apply", "f", "--auto-approve"]).expect(0);
+    tks(&["destroy", "f", "--auto-approve"]).expect(0);
+    assert!(!dir.path().join("f/.tks/local/buckets").exists());
+}
+
 #[test]
 fn apply_without_a_terminal_never_asks() {
     let done = run(

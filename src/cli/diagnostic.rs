@@ -21,6 +21,8 @@ pub(crate) struct Failure {
     pub(crate) problems: Vec<Diagnostic>,
     /// Innermost last; for a failure of one problem.
     pub(crate) causes: Vec<String>,
+    /// A text that is in no file, and the name that positions in it have.
+    source_text: Option<(PathBuf, String)>,
     broken_pipe: bool,
 }
 
@@ -37,6 +39,7 @@ impl Failure {
             exit: Exit::Error,
             problems,
             causes: Vec::new(),
+            source_text: None,
             broken_pipe: false,
         }
     }
@@ -75,6 +78,13 @@ impl Failure {
     #[must_use]
     pub(crate) fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self
+    }
+
+    /// Positions in `name` are places in `text`.
+    #[must_use]
+    pub(crate) fn source_text(mut self, name: PathBuf, text: &str) -> Self {
+        self.source_text = Some((name, text.to_owned()));
         self
     }
 
@@ -131,6 +141,9 @@ fn did_you_mean(candidates: &[String]) -> Option<String> {
 /// Draws `failure` for a person.
 pub(crate) fn render(failure: &Failure, colour: bool) -> String {
     let mut sources = Sources::default();
+    if let Some((name, text)) = &failure.source_text {
+        sources.0.insert(name.clone(), Some(text.clone()));
+    }
     let mut text = String::new();
     for problem in failure.problems.iter().take(SHOWN) {
         text.push_str(&render_problem(problem, &mut sources, colour));

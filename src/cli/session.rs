@@ -116,19 +116,6 @@ impl Fleet {
         )))
     }
 
-    /// Refuses a path that selects a part of the fleet.
-    pub(crate) fn must_be_whole(&self) -> Result<()> {
-        if self.live.selection.is_empty() {
-            return Ok(());
-        }
-        let dir = self.dir();
-        Err(Failure::new(format!(
-            "a part of fleet {} cannot be planned alone yet",
-            self.live.name
-        ))
-        .help(format!("name the whole fleet: `{dir}`")))
-    }
-
     pub(crate) fn store(&self) -> StateStore {
         StateStore::open(&self.live.data_dir)
     }

@@ -42,6 +42,9 @@ pub struct Columns {
     pub runs: Vec<KindRun>,
     pub v: Vec<f64>,
     pub h: Vec<FloatHistogram>,
+    /// When what the samples count began, one for each of `t`, 0 where unknown. Empty if no sample knows it, which is
+    /// the rule; it may be shorter than `t`, the rest being unknown.
+    pub st: Vec<Timestamp>,
 }
 
 impl Columns {
@@ -51,6 +54,7 @@ impl Columns {
         self.runs.clear();
         self.v.clear();
         self.h.clear();
+        self.st.clear();
     }
 
     /// How many samples there are.
@@ -83,6 +87,14 @@ impl Columns {
         self.t.push(t);
         self.h.push(h);
         self.extend_run(Kind::Histogram, 1);
+    }
+
+    /// Sets the start timestamp of the last sample.
+    pub fn set_start(&mut self, st: Timestamp) {
+        self.st.resize(self.t.len(), 0);
+        if let Some(last) = self.st.last_mut() {
+            *last = st;
+        }
     }
 
     /// Accounts for `len` samples of `kind` that were pushed to `t` and `v` (or `h`) directly.

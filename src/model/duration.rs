@@ -18,6 +18,8 @@ pub enum DurationError {
     Empty,
     #[error("not a valid duration string: {0:?}")]
     Invalid(String),
+    #[error("unknown unit {unit:?} in duration {text:?}")]
+    Unit { unit: String, text: String },
     #[error("duration out of range")]
     OutOfRange,
 }
@@ -40,17 +42,22 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
         let letters = rest
             .bytes()
             .skip(digits)
-            .take_while(u8::is_ascii_lowercase)
+            .take_while(|byte| !byte.is_ascii_digit())
             .count();
         let (number, unit) = (&rest[..digits], &rest[digits..digits + letters]);
-        let at = units
-            .iter()
-            .position(|(name, _)| *name == unit)
-            .ok_or_else(invalid)?;
-        if digits == 0 {
+        if digits == 0 || letters == 0 {
             return Err(invalid());
         }
-        let count: i64 = number.parse().map_err(|_| DurationError::OutOfRange)?;
+        let count: u64 = number.parse().map_err(|_| invalid())?;
+        if !UNITS.iter().any(|(name, _)| *name == unit) {
+            return Err(DurationError::Unit {
+                unit: unit.to_owned(),
+                text: text.to_owned(),
+            });
+        }
+        let at = units.iter().position(|(name, _)| *name == unit);
+        let at = at.ok_or_else(invalid)?;
+        let count = i64::try_from(count).map_err(|_| DurationError::OutOfRange)?;
         let part = count
             .checked_mul(units[at].1)
             .ok_or(DurationError::OutOfRange)?;
@@ -77,7 +84,7 @@ pub fn format_duration(ms: i64) -> String {
     let mut text = sign.to_owned();
     for (name, unit) in UNITS {
         let unit = unit.unsigned_abs();
-        let only_if_exact = matches!(name, "y" | "w" | "d");
+        let only_if_exact = matches!(name, "y" | "w");
         if rest / unit == 0 || (only_if_exact && !rest.is_multiple_of(unit)) {
             continue;
         }
@@ -133,7 +140,7 @@ mod tests {
         ] {
             assert_eq!(parse_duration(&format_duration(ms)), Ok(ms));
         }
-        assert_eq!(format_duration(90_000_000), "25h");
+        assert_eq!(format_duration(90_000_000), "1d1h");
         assert_eq!(format_duration(1_209_600_000), "2w");
     }
 }

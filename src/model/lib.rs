@@ -6,7 +6,8 @@
 mod cancel;
 mod columns;
 mod duration;
-mod histogram;
+pub mod exact;
+pub mod histogram;
 mod labels;
 mod matcher;
 mod select;
@@ -15,9 +16,9 @@ mod symbols;
 pub use cancel::{Cancel, Cancelled};
 pub use columns::{Columns, Kind, KindRun, STALE_NAN_BITS, is_stale, stale_nan};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use histogram::{CounterReset, FloatHistogram, Span};
+pub use histogram::{Bucket, CounterReset, FloatHistogram, Histogram, Span};
 pub use labels::{Labels, METRIC_NAME};
-pub use matcher::{MatchKind, Matcher, MatcherError};
+pub use matcher::{MatchKind, Matcher, MatcherError, anchored_regex};
 pub use select::{
     Batch, Grouping, Hints, MAX_BATCH, Queryable, Samples, Select, SelectError, Series,
     SeriesStream, Shard,

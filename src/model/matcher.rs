@@ -106,6 +106,13 @@ impl fmt::Display for Matcher {
 }
 
 /// Compiles as Prometheus does: anchored at both ends, `.` matches a newline too.
+///
+/// # Errors
+/// [`MatcherError`] when `pattern` is no regular expression of Go's RE2 syntax.
+pub fn anchored_regex(pattern: &str) -> Result<Regex, MatcherError> {
+    compile(pattern)
+}
+
 fn compile(pattern: &str) -> Result<Regex, MatcherError> {
     let translated = translate(pattern)?;
     Regex::new(&format!("^(?s:{translated})$")).map_err(|e| MatcherError(last_line(&e.to_string())))

@@ -156,6 +156,10 @@ pub trait Samples: Send {
 /// Samples that are decoded already (tests, computed series).
 impl Samples for Columns {
     fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
+        if !self.st.is_empty() {
+            out.st.resize(out.t.len(), 0);
+            out.st.extend_from_slice(&self.st);
+        }
         out.t.extend_from_slice(&self.t);
         out.v.extend_from_slice(&self.v);
         out.h.extend_from_slice(&self.h);

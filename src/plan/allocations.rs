@@ -152,7 +152,7 @@ fn path(data_dir: &Path) -> PathBuf {
 }
 
 /// Hands out numbers on top of the recorded ones, without recording them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Draft {
     recorded: Allocations,
     ports: BTreeMap<String, u16>,
@@ -233,6 +233,24 @@ fn taken(port: u16, owner: &str, other: &str) -> ProviderError {
     ))
     .property("port")
     .help("write another port, or none: then a free one is found and kept")
+}
+
+/// Gives the entries of resources (first) to what they are called from now on (second).
+pub(crate) fn rename(data_dir: &Path, moves: &[(Address, Address)]) -> Result<(), StateError> {
+    let recorded = Allocations::load(data_dir)?;
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for (from, to) in moves {
+        for entry in recorded.of(from) {
+            let name = entry.owner.strip_prefix(&from.to_string());
+            new.extend(name.map(|name| Allocation {
+                owner: format!("{to}{name}"),
+                port: entry.port,
+            }));
+            old.push(entry);
+        }
+    }
+    // Each number is free before it is given: none can be somebody else's.
+    record(data_dir, &new, &old).map(|_| ())
 }
 
 /// The entries of resources that go, in owner order.

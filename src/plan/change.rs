@@ -15,6 +15,8 @@ pub enum PlanMode {
     Apply,
     /// Remove everything that is recorded.
     Destroy,
+    /// Change nothing real: record what is really there.
+    RefreshOnly,
 }
 
 /// What would change, bound to the states it was made from.
@@ -40,6 +42,8 @@ pub struct Plan {
     pub released: Vec<Allocation>,
     /// Nothing real changes for it, yet state documents differ (edges, protection, what drifted and is accepted): applying writes them.
     pub bookkeeping: bool,
+    /// What was selected, as it was typed; `None`: everything. Only clusters that the selection touches are in such a plan.
+    pub selection: Option<String>,
 }
 
 /// The fleet that a plan is for.
@@ -98,6 +102,12 @@ impl Change {
     pub fn is_change(&self) -> bool {
         !matches!(self.action, Action::NoOp | Action::Skipped) || !self.deposed.is_empty()
     }
+
+    /// Whether the selection leaves it as it is recorded.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.reason == Some(Reason::NotSelected)
+    }
 }
 
 /// What happens to a resource.
@@ -133,6 +143,10 @@ pub enum Reason {
     Interrupted,
     /// These properties cannot change in place, with why.
     CannotUpdate(Vec<(String, String)>),
+    /// It was asked for.
+    Requested,
+    /// It is outside of what is selected, and stays as it is recorded.
+    NotSelected,
     /// It cannot be here: `not installed: prometheus-node-exporter`.
     Skipped(String),
 }
@@ -205,7 +219,13 @@ impl Plan {
     /// Whether applying would change anything that a person cares about: resources, outputs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty() && !self.changes.iter().any(Change::is_change)
+        let accepts = self.mode == PlanMode::RefreshOnly && !self.drift.is_empty();
+        !accepts && self.outputs.is_empty() && !self.changes.iter().any(Change::is_change)
+    }
+
+    /// How much of each unit is selected.
+    pub(crate) fn touched(&self) -> Touched {
+        Touched::of(self.mode, self.selection.is_none(), &self.changes)
     }
 
     /// How many resources of each kind of change.
@@ -214,6 +234,7 @@ impl Plan {
         let mut counts = Counts::default();
         self.changes
             .iter()
+            .filter(|change| !change.is_left_out())
             .for_each(|change| counts.count(change.action));
         counts
     }
@@ -222,7 +243,7 @@ impl Plan {
     #[must_use]
     pub fn counts_by_unit(&self) -> BTreeMap<&UnitPath, Counts> {
         let mut units = BTreeMap::<_, Counts>::new();
-        for change in &self.changes {
+        for change in self.changes.iter().filter(|change| !change.is_left_out()) {
             units
                 .entry(&change.address.unit)
                 .or_default()
@@ -245,8 +266,66 @@ impl Plan {
     pub fn removed_clusters(&self) -> Vec<&ClusterPath> {
         self.clusters
             .iter()
-            .filter(|cluster| !cluster.in_tree)
+            .filter(|cluster| !cluster.in_tree && self.removes_from(&cluster.path))
             .map(|cluster| &cluster.path)
             .collect()
+    }
+
+    fn removes_from(&self, cluster: &ClusterPath) -> bool {
+        let mut changes = self.changes.iter();
+        self.selection.is_none()
+            || changes.any(|it| it.address.unit.cluster == *cluster && it.is_change())
+    }
+}
+
+/// Of which units the outputs are to be told anew: of those with something selected. What is destroyed only in part, and
+/// what is only read anew, tells what it told.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    mode: PlanMode,
+    whole: bool,
+    /// Whether something is selected, and whether something is left out.
+    units: BTreeMap<UnitPath, (bool, bool)>,
+    clusters: BTreeMap<ClusterPath, (bool, bool)>,
+}
+
+impl Touched {
+    pub(crate) fn of<'a>(
+        mode: PlanMode,
+        whole: bool,
+        changes: impl IntoIterator<Item = &'a Change>,
+    ) -> Self {
+        let (mut units, mut clusters) = (BTreeMap::new(), BTreeMap::new());
+        for change in changes.into_iter().filter(|_| !whole) {
+            let out = change.is_left_out();
+            let note = |(some, left): &mut (bool, bool)| {
+                *some |= !out;
+                *left |= out;
+            };
+            let unit = &change.address.unit;
+            note(units.entry(unit.clone()).or_default());
+            note(clusters.entry(unit.cluster.clone()).or_default());
+        }
+        Self {
+            mode,
+            whole,
+            units,
+            clusters,
+        }
+    }
+
+    pub(crate) fn has(&self, unit: &UnitPath) -> bool {
+        let of_cluster = || {
+            let cluster = self.clusters.get(&unit.cluster);
+            cluster.map(|(some, left)| (*some && !left, *left))
+        };
+        let found = self.units.get(unit).copied().or_else(of_cluster);
+        let (some, left) = found.unwrap_or((false, true));
+        match self.mode {
+            PlanMode::RefreshOnly => false,
+            _ if self.whole => true,
+            PlanMode::Apply => some,
+            PlanMode::Destroy => some && !left,
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::planner::Planner;
 use crate::run::Run;
 use crate::{
-    Applied, ApplyError, Desired, Plan, PlanError, PlanMode, Progress, Providers, StateStore, Stop,
+    Applied, ApplyError, Desired, Pattern, Plan, PlanError, PlanMode, Progress, Providers,
+    Selection, StateStore, Stop,
 };
 
 /// Plans and applies one fleet on one platform.
@@ -34,6 +35,14 @@ pub struct Options {
     /// Before the first retry; doubled each time.
     pub retry_delay: Duration,
     pub stop: Stop,
+    /// What to plan; the rest stays as it is recorded.
+    pub selection: Selection,
+    /// Replaced although nothing about them asks for it.
+    pub replace: Vec<Pattern>,
+    /// Begin nothing new once something failed.
+    pub fail_fast: bool,
+    /// How long one read or change of one resource may take, with its retries; `None` waits for ever.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for Options {
@@ -46,6 +55,10 @@ impl Default for Options {
             retries: 4,
             retry_delay: Duration::from_millis(250),
             stop: Stop::default(),
+            selection: Selection::default(),
+            replace: Vec::new(),
+            fail_fast: false,
+            timeout: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use stack::{Address, Attributes, ClusterPath, Diagnostics, UnitPath};
 
 use crate::key::KeyError;
-use crate::{Action, Counts, LockError, ProviderError, StateError};
+use crate::{Action, Counts, LockError, Pattern, ProviderError, StateError};
 
 /// No plan.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,20 @@ pub enum PlanError {
     /// Resources with `lifecycle.protect` would be destroyed or replaced.
     #[error("protected, and the plan would destroy: {}", list(.0.iter()))]
     Protected(Vec<Address>),
+    /// A pattern of the selection means nothing that is wanted or recorded.
+    #[error("`{pattern}` of {option} is nothing in the tree, nor in the state")]
+    NothingSelected {
+        option: &'static str,
+        pattern: Pattern,
+        /// What may have been meant.
+        candidates: Vec<String>,
+    },
+    /// What is selected (first) needs something outside of the selection (second) that does not exist yet.
+    #[error("outside of what is selected, and not there yet: {}", pairs(.0, "is needed by", false))]
+    NotThere(Vec<(Address, Address)>),
+    /// What is selected (first) would go, and something outside of the selection (second) was made with it.
+    #[error("selected to go, and still in use outside of what is selected: {}", pairs(.0, "is used by", true))]
+    StillNeeded(Vec<(Address, Address)>),
     /// Stopped before the plan was ready.
     #[error("interrupted while planning")]
     Interrupted,
@@ -163,6 +177,20 @@ fn list<T: fmt::Display>(items: impl Iterator<Item = T>) -> String {
         .map(|item| item.to_string())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// At most a few of them, and how many more.
+fn pairs(pairs: &[(Address, Address)], verb: &str, first: bool) -> String {
+    const SHOWN: usize = 5;
+    let word = |(one, other): &(Address, Address)| match first {
+        true => format!("{one} ({verb} {other})"),
+        false => format!("{other} ({verb} {one})"),
+    };
+    let shown: Vec<String> = pairs.iter().take(SHOWN).map(word).collect();
+    match pairs.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
+    }
 }
 
 fn version(state: &Option<(String, u64)>) -> String {

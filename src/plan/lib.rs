@@ -34,8 +34,10 @@ mod progress;
 mod provider;
 mod providers;
 mod refresh;
+mod repair;
 mod run;
 mod schedule;
+mod selection;
 mod shroud;
 mod state;
 mod store;
@@ -54,10 +56,12 @@ pub use error::{
     Applied, ApplyError, Failed, Failure, LeftOut, PlanError, ResourceError, StalePlan,
 };
 pub use key::{KeyError, KeySource};
-pub use lock::{Holder, LockError};
+pub use lock::{Holder, LockError, Locked};
 pub use planfile::PlanFileError;
 pub use progress::{Event, Progress, Silent, Stop};
 pub use provider::{Allocator, Kind, PlanRequest, Planned, Provider, ProviderError};
 pub use providers::Providers;
+pub use repair::{Repair, RepairError};
+pub use selection::{Pattern, PatternError, Selection};
 pub use state::{Recorded, State};
 pub use store::{StateError, StateStore, Version};

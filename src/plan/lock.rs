@@ -170,6 +170,76 @@ async fn one(
     }
 }
 
+/// A cluster that is locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    pub cluster: ClusterPath,
+    /// `None`: it does not say.
+    pub holder: Option<Holder>,
+}
+
+/// Whether a cluster is locked. What is left of a killed process is no lock.
+pub(crate) fn locked(data_dir: &Path, cluster: &ClusterPath) -> Result<Option<Locked>, LockError> {
+    let path = file_of(&data_dir.join("locks"), cluster, "lock");
+    let looked = look(&path).map_err(|source| LockError::Io { path, source })?;
+    Ok(looked.map(|holder| Locked {
+        cluster: cluster.clone(),
+        holder,
+    }))
+}
+
+fn look(path: &Path) -> io::Result<Option<Option<Holder>>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    let holder: Option<Holder> = serde_json::from_str(&text).ok();
+    // Looking must not get in the way of somebody who takes the lock: only where its process lives is it tried.
+    if holder.as_ref().is_some_and(|holder| !lives(holder.pid)) {
+        return Ok(None);
+    }
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(holder)),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(nix::unistd::Pid::from_raw);
+    pid.is_ok_and(|pid| nix::sys::signal::kill(pid, None) != Err(nix::errno::Errno::ESRCH))
+}
+
+/// Removes what a killed process left of a lock. One that is held ends with its process only.
+pub(crate) fn release(data_dir: &Path, cluster: &ClusterPath) -> Result<bool, LockError> {
+    let path = file_of(&data_dir.join("locks"), cluster, "lock");
+    let io = |source| LockError::Io {
+        path: path.clone(),
+        source,
+    };
+    if !path.exists() {
+        return Ok(false);
+    }
+    let attempt = attempt(&path, &Holder::this("lock release")).map_err(io)?;
+    match attempt {
+        Attempt::Held(holder) => Err(LockError::Held {
+            cluster: cluster.clone(),
+            holder,
+        }),
+        Attempt::Again => Ok(false),
+        Attempt::Taken(file) => {
+            drop(Held {
+                _file: file,
+                path: path.clone(),
+                top: data_dir.to_owned(),
+            });
+            Ok(true)
+        }
+    }
+}
+
 enum Attempt {
     Taken(File),
     Held(Option<Holder>),

@@ -19,7 +19,8 @@ use crate::{
 
 const FORMAT: Format = Format {
     name: "tks plan",
-    version: 1,
+    // 2: what is selected; version 1 knew whole plans only.
+    version: 2,
 };
 
 /// No plan in a file.
@@ -42,6 +43,10 @@ struct PlanDoc {
     created: String,
     fleet: FleetDoc,
     destroy: bool,
+    #[serde(default)]
+    refresh_only: bool,
+    #[serde(default)]
+    selection: Option<String>,
     bookkeeping: bool,
     clusters: Vec<ClusterDoc>,
     changes: Vec<ChangeDoc>,
@@ -126,6 +131,8 @@ enum ReasonRemote {
     Gone,
     Interrupted,
     CannotUpdate(Vec<(String, String)>),
+    Requested,
+    NotSelected,
     Skipped(String),
 }
 
@@ -239,6 +246,8 @@ fn to_doc(plan: &Plan, key: Option<&Key>) -> Result<PlanDoc, KeyError> {
             platform,
         },
         destroy: plan.mode == PlanMode::Destroy,
+        refresh_only: plan.mode == PlanMode::RefreshOnly,
+        selection: plan.selection.clone(),
         bookkeeping: plan.bookkeeping,
         clusters: plan.clusters.iter().map(cluster_doc).collect(),
         changes: plan
@@ -273,11 +282,12 @@ fn from_doc(doc: PlanDoc, key: Option<&Key>) -> Result<Plan, CodecError> {
     Ok(Plan {
         tks: doc.tks,
         created: doc.created,
-        mode: if doc.destroy {
-            PlanMode::Destroy
-        } else {
-            PlanMode::Apply
+        mode: match (doc.destroy, doc.refresh_only) {
+            (true, _) => PlanMode::Destroy,
+            (false, true) => PlanMode::RefreshOnly,
+            (false, false) => PlanMode::Apply,
         },
+        selection: doc.selection,
         fleet: PlannedFleet {
             name,
             dir,

@@ -9,7 +9,9 @@ use stack::{
 };
 
 use crate::allocations::{self, Draft};
+use crate::change::Touched;
 use crate::journal::{self, InFlight};
+use crate::selection::{self, Scope};
 use crate::shroud::Shroud;
 use crate::{
     Action, Change, ClusterPlan, Diff, Drift, Engine, Event, OutputChange, Plan, PlanError,
@@ -40,6 +42,11 @@ pub(crate) struct Planner<'a> {
     unplanned: HashSet<&'a Address>,
     mistakes: Diagnostics,
     changes: BTreeMap<Address, Change>,
+    scope: Scope,
+    /// What selected resources need, with the first that does; only of a part of a fleet.
+    needed: HashMap<&'a Address, &'a Address>,
+    /// What is selected and what it needs, outside of the selection and not there.
+    missing: Vec<(Address, Address)>,
 }
 
 impl<'a> Planner<'a> {
@@ -60,6 +67,9 @@ impl<'a> Planner<'a> {
             unplanned: HashSet::new(),
             mistakes: Diagnostics::default(),
             changes: BTreeMap::new(),
+            scope: Scope::default(),
+            needed: HashMap::new(),
+            missing: Vec::new(),
         })
     }
 
@@ -67,17 +77,23 @@ impl<'a> Planner<'a> {
     pub(crate) async fn plan(mut self, mode: PlanMode) -> Result<Plan, PlanError> {
         let wanted = match mode {
             PlanMode::Apply => self.wanted.keys().copied().collect(),
-            PlanMode::Destroy => BTreeSet::new(),
+            PlanMode::Destroy | PlanMode::RefreshOnly => BTreeSet::new(),
         };
-        self.real = refresh::refresh(self.engine, &self.states, &wanted).await?;
-        if mode == PlanMode::Apply {
-            self.plan_wanted()?;
+        self.select(mode)?;
+        self.real = refresh::refresh(self.engine, &self.states, &wanted, &self.scope).await?;
+        match mode {
+            PlanMode::Apply => self.plan_wanted()?,
+            PlanMode::RefreshOnly => self.plan_accepted(),
+            PlanMode::Destroy => {}
         }
         self.plan_left_over(mode);
         let outputs = self.plan_outputs(mode);
         if !self.mistakes.0.is_empty() {
             self.mistakes.0.sort_by(|a, b| a.position.cmp(&b.position));
             return Err(self.mistakes.into());
+        }
+        if !self.missing.is_empty() {
+            return Err(PlanError::NotThere(self.missing));
         }
         self.refuse_protected()?;
         let plan = self.finish(mode, outputs);
@@ -94,6 +110,10 @@ impl<'a> Planner<'a> {
         let resources = self.engine.desired.resources();
         for at in graph::order(resources)? {
             let resource = &resources[at];
+            if !self.scope.has(&resource.address) {
+                self.set_aside(resource);
+                continue;
+            }
             if resource
                 .depends_on
                 .iter()
@@ -115,6 +135,94 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Finds what is selected.
+    fn select(&mut self, mode: PlanMode) -> Result<(), PlanError> {
+        let options = &self.engine.options;
+        if options.selection.is_whole() && options.replace.is_empty() {
+            return Ok(());
+        }
+        let resources = self.engine.desired.resources();
+        let wanted: selection::Dependencies<'_> = resources
+            .iter()
+            .map(|resource| (&resource.address, &resource.depends_on))
+            .collect();
+        let states = self.states.values().flat_map(|state| &state.resources);
+        let states = states.map(|(address, recorded)| (address, &recorded.depends_on));
+        let begun = self.in_flight.iter();
+        let begun = begun.map(|(address, begun)| (address, &begun.depends_on));
+        let known = selection::Known {
+            wanted,
+            recorded: begun.chain(states).collect(),
+            mode,
+        };
+        let all = known.wanted.keys().copied().collect();
+        selection::matched("--replace", &options.replace, &all)?;
+        self.scope = Scope::of(&options.selection, &known)?;
+        if !self.scope.is_whole() {
+            for resource in resources.iter().filter(|it| self.scope.has(&it.address)) {
+                for on in &resource.depends_on {
+                    self.needed.entry(on).or_insert(&resource.address);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A wanted resource outside of the selection: it is what it is recorded to be. What is not recorded is missing
+    /// where something selected needs it, unless it cannot be here anyway.
+    fn set_aside(&mut self, resource: &Resource) {
+        let address = &resource.address;
+        let needed = self.needed.get(address).copied();
+        let absent = || Change {
+            before: None,
+            after: None,
+            ..kept(address, &Recorded::default())
+        };
+        let change = match self.recorded(address) {
+            Some(recorded) => kept(address, recorded),
+            None if needed.is_none() => absent(),
+            None => self.skipped(resource).unwrap_or_else(absent),
+        };
+        if let Some(after) = &change.after {
+            self.attained.0.insert(address.clone(), after.clone());
+        } else if let Some(by) = needed.filter(|_| change.action != Action::Skipped) {
+            self.missing.push((by.clone(), address.clone()));
+        }
+        self.changes.insert(address.clone(), change);
+    }
+
+    /// What becomes of a resource that cannot be here. Its numbers are not kept.
+    fn skipped(&mut self, resource: &Resource) -> Option<Change> {
+        let draft = self.draft.clone();
+        let planned = self.plan_one(resource);
+        self.draft = draft;
+        let change = planned.ok();
+        let skipped = change.filter(|change| change.action == Action::Skipped);
+        if skipped.is_none() {
+            self.attained.0.remove(&resource.address);
+        }
+        skipped
+    }
+
+    /// Everything recorded, as it really is now.
+    fn plan_accepted(&mut self) {
+        let recorded = self.states.values().flat_map(|state| &state.resources);
+        let selected = recorded.filter(|(address, _)| self.scope.has(address));
+        let accept = |(address, recorded): (&Address, &Recorded)| {
+            let real = self.real.get(address).cloned().flatten();
+            // Earlier versions that are to be removed keep it in the state.
+            let gone = real.is_none() && recorded.deposed.is_empty();
+            let change = Change {
+                action: if gone { Action::Forget } else { Action::NoOp },
+                reason: gone.then_some(Reason::Gone),
+                after: real.or_else(|| (!gone).then(|| recorded.attributes.clone())),
+                ..kept(address, recorded)
+            };
+            (address.clone(), change)
+        };
+        self.changes = selected.map(accept).collect();
+    }
+
     fn plan_one(&mut self, resource: &Resource) -> Result<Change, Diagnostics> {
         let address = &resource.address;
         let properties = self.engine.desired.properties(address, &self.attained)?;
@@ -133,16 +241,23 @@ impl<'a> Planner<'a> {
             &resource.lifecycle.ignore_changes,
             prior.as_ref(),
         );
+        let requested = prior.is_some() && self.is_requested(address);
         let request = PlanRequest {
             address,
             properties: &effective,
-            prior: prior.as_ref(),
+            prior: prior.as_ref().filter(|_| !requested),
             allocator: &mut self.draft,
         };
         let planned = provider
             .plan(request)
             .map_err(|error| Diagnostics(vec![providers::refused(resource, &error)]))?;
         Ok(self.change(resource, properties, &effective, prior, planned))
+    }
+
+    /// Whether its replacement was asked for.
+    fn is_requested(&self, address: &Address) -> bool {
+        let mut asked = self.engine.options.replace.iter();
+        asked.any(|pattern| pattern.matches(address))
     }
 
     fn change(
@@ -221,6 +336,11 @@ impl<'a> Planner<'a> {
             return;
         };
         change.diffs = compare(before, after);
+        if self.is_requested(&change.address) {
+            change.action = Action::Replace;
+            change.reason = Some(Reason::Requested);
+            return;
+        }
         if change.diffs.is_empty() {
             // A property that a provider keeps out of the attributes may still be one that nobody knows yet.
             change.diffs = unknown_properties(effective, before);
@@ -243,11 +363,15 @@ impl<'a> Planner<'a> {
         let recorded = self.states.values().flat_map(|state| &state.resources);
         let left = recorded.filter(|(address, _)| !self.changes.contains_key(*address));
         let left = left.filter(|(address, _)| !self.unplanned.contains(*address));
-        let mut changes: Vec<Change> = left
-            .map(|(address, recorded)| self.removal(address, recorded, mode))
-            .collect();
+        let change = |(address, recorded)| match self.scope.has(address) {
+            true => self.removal(address, recorded, mode),
+            false => kept(address, recorded),
+        };
+        let mut changes: Vec<Change> = left.map(change).collect();
         for (address, started) in &self.in_flight {
-            if self.recorded(address).is_none()
+            if mode != PlanMode::RefreshOnly
+                && self.scope.has(address)
+                && self.recorded(address).is_none()
                 && !self.changes.contains_key(address)
                 && !self.unplanned.contains(address)
             {
@@ -273,7 +397,7 @@ impl<'a> Planner<'a> {
         let reason = match mode {
             _ if before.is_none() => Reason::Gone,
             PlanMode::Destroy => Reason::Destroy,
-            PlanMode::Apply => self.why_not_wanted(address),
+            PlanMode::Apply | PlanMode::RefreshOnly => self.why_not_wanted(address),
         };
         Change {
             address: address.clone(),
@@ -322,9 +446,11 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        let touched = Touched::of(mode, self.scope.is_whole(), self.changes.values());
         let units: BTreeSet<&UnitPath> = recorded.keys().chain(planned.keys()).collect();
+        let units = units.into_iter().filter(|unit| touched.has(unit));
         let none = Attributes::new();
-        let changes = units.into_iter().map(|unit| OutputChange {
+        let changes = units.map(|unit| OutputChange {
             diffs: compare(
                 recorded.get(unit).unwrap_or(&none),
                 planned.get(unit).unwrap_or(&none),
@@ -350,7 +476,13 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(&mut self, mode: PlanMode, outputs: Vec<OutputChange>) -> Plan {
-        let changes = std::mem::take(&mut self.changes);
+        let mut changes = std::mem::take(&mut self.changes);
+        let clusters = self.clusters(&changes);
+        if !self.scope.is_whole() {
+            let planned: BTreeSet<&ClusterPath> = clusters.iter().map(|it| &it.path).collect();
+            changes.retain(|address, _| planned.contains(&address.unit.cluster));
+        }
+        let selection = &self.engine.options.selection;
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Forget);
         let gone = changes
             .values()
@@ -362,7 +494,8 @@ impl<'a> Planner<'a> {
             created: state::now(),
             mode,
             fleet: self.engine.desired.fleet().into(),
-            clusters: self.clusters(),
+            clusters,
+            selection: (!self.scope.is_whole()).then(|| selection.to_string()),
             drift: self.drift(),
             outputs,
             allocations: if mode == PlanMode::Apply {
@@ -376,7 +509,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn clusters(&self) -> Vec<ClusterPlan> {
+    /// All clusters; of a part of a fleet those with something selected, and those that this is read from.
+    fn clusters(&self, changes: &BTreeMap<Address, Change>) -> Vec<ClusterPlan> {
         let in_tree: BTreeSet<ClusterPath> = self.engine.desired.clusters().into_iter().collect();
         let started = self.in_flight.keys().map(|address| &address.unit.cluster);
         let all: BTreeSet<&ClusterPath> = in_tree
@@ -393,7 +527,18 @@ impl<'a> Planner<'a> {
                 in_tree: in_tree.contains(path),
             }
         };
-        all.into_iter().map(plan).collect()
+        if self.scope.is_whole() {
+            return all.into_iter().map(plan).collect();
+        }
+        let selected = changes.values().filter(|change| !change.is_left_out());
+        let of = |change: &'_ Change| {
+            let own = change.address.unit.cluster.clone();
+            let read = change.depends_on.iter().map(|on| on.unit.cluster.clone());
+            read.chain([own]).collect::<Vec<_>>()
+        };
+        let touched: BTreeSet<ClusterPath> = selected.flat_map(of).collect();
+        let touched = all.into_iter().filter(|path| touched.contains(path));
+        touched.map(plan).collect()
     }
 
     fn drift(&self) -> Vec<Drift> {
@@ -430,6 +575,22 @@ impl<'a> Planner<'a> {
             .get(&address.unit.cluster)?
             .resources
             .get(address)
+    }
+}
+
+/// What is outside of the selection, as it is recorded.
+fn kept(address: &Address, recorded: &Recorded) -> Change {
+    Change {
+        address: address.clone(),
+        action: Action::NoOp,
+        reason: Some(Reason::NotSelected),
+        before: Some(recorded.attributes.clone()),
+        after: Some(recorded.attributes.clone()),
+        diffs: Vec::new(),
+        properties: recorded.properties.clone(),
+        depends_on: recorded.depends_on.clone(),
+        lifecycle: recorded.lifecycle.clone(),
+        deposed: Vec::new(),
     }
 }
 

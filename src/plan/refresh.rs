@@ -6,20 +6,25 @@ use std::time::Duration;
 use futures::StreamExt;
 use stack::{Address, Attributes, ClusterPath, Diagnostic, Diagnostics};
 
+use crate::selection::Scope;
 use crate::shroud::Shroud;
 use crate::{Engine, Event, PlanError, Provider, ProviderError, Recorded, ResourceError, State};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The real attributes of every recorded resource, `None` for what is gone. `wanted` ones without a provider are left
+/// The real attributes of every recorded resource in `scope`, `None` for what is gone. `wanted` ones without a provider are left
 /// out: the tree's mistake is told with its place.
 pub(crate) async fn refresh(
     engine: &Engine<'_>,
     states: &BTreeMap<ClusterPath, State>,
     wanted: &BTreeSet<&Address>,
+    scope: &Scope,
 ) -> Result<BTreeMap<Address, Option<Attributes>>, PlanError> {
-    let recorded = || states.values().flat_map(|state| &state.resources);
+    let recorded = || {
+        let all = states.values().flat_map(|state| &state.resources);
+        all.filter(|(address, _)| scope.has(address))
+    };
     if !engine.options.refresh {
         let taken = |(address, recorded): (&Address, &Recorded)| {
             (address.clone(), Some(recorded.attributes.clone()))
@@ -87,8 +92,28 @@ async fn read<'a>(
     )
 }
 
-/// Calls until it succeeds, fails for good, fails too often, or stopping is asked for.
+/// Calls until it succeeds, fails for good, fails too often, takes too long, or stopping is asked for.
 pub(crate) async fn retrying<T, F: Future<Output = Result<T, ProviderError>>>(
+    engine: &Engine<'_>,
+    told: impl FnMut(u32, Duration, &ProviderError),
+    call: impl FnMut() -> F,
+) -> Result<T, ProviderError> {
+    let tries = tries(engine, told, call);
+    let Some(timeout) = engine.options.timeout else {
+        return tries.await;
+    };
+    let late = |_| {
+        let seconds = timeout.as_secs_f64();
+        ProviderError::new(format!("not done within {seconds} s, and given up"))
+            .help("what was begun may still come about: the next run looks; --timeout waits longer")
+    };
+    tokio::time::timeout(timeout, tries)
+        .await
+        .map_err(late)
+        .flatten()
+}
+
+async fn tries<T, F: Future<Output = Result<T, ProviderError>>>(
     engine: &Engine<'_>,
     mut told: impl FnMut(u32, Duration, &ProviderError),
     mut call: impl FnMut() -> F,

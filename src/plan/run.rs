@@ -25,7 +25,7 @@ use crate::schedule::{Edges, Schedule, Step, created_first};
 use crate::shroud::Shroud;
 use crate::{
     Action, Applied, ApplyError, Change, Engine, Event, Failed, Failure, LeftOut, Plan, PlanMode,
-    PlanRequest, Planned, Provider, ProviderError, State, StateError, compare,
+    PlanRequest, Planned, Provider, ProviderError, Reason, State, StateError, compare,
 };
 use board::Board;
 use call::{Made, Outcome, finished, make, redacted, remove, told};
@@ -182,7 +182,8 @@ impl<'a> Run<'a> {
 
     /// Whether new steps may begin.
     fn goes_on(&self) -> bool {
-        self.unsaved.is_none() && !self.engine.options.stop.is_stopped()
+        let failed = self.engine.options.fail_fast && !self.applied.failed.is_empty();
+        self.unsaved.is_none() && !failed && !self.engine.options.stop.is_stopped()
     }
 
     fn begin_step<'f>(&mut self, change: &'f Change, step: Step, node: usize) -> Begun<'f>
@@ -264,10 +265,12 @@ impl<'a> Run<'a> {
         }
         let provider = self.provider(change)?;
         let allocator = &mut self.draft;
+        // What is replaced because somebody asked for it is planned as if nothing were there.
+        let prior = before.filter(|_| change.reason != Some(Reason::Requested));
         let request = PlanRequest {
             address,
             properties: &effective,
-            prior: before,
+            prior,
             allocator,
         };
         let (attributes, replace) = match provider.plan(request)? {
@@ -332,7 +335,8 @@ impl<'a> Run<'a> {
     ) {
         let (change, step) = (schedule.nodes[node].change, schedule.nodes[node].step);
         // An intent is closed after its result is saved, never before. What is left open is only looked at once more.
-        if let Some(journal) = self.journals.get_mut(&change.address.unit.cluster) {
+        let journal = self.journals.get_mut(&change.address.unit.cluster);
+        if let Some(journal) = journal.filter(|_| !change.is_left_out()) {
             let _ = journal.end(&change.address);
         }
         board.done(schedule, node);
@@ -352,7 +356,7 @@ impl<'a> Run<'a> {
             Action::Delete | Action::Forget => true,
             _ => step == Step::Make,
         };
-        if counts {
+        if counts && !change.is_left_out() {
             self.applied.counts.count(change.action);
         }
     }

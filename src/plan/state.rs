@@ -164,7 +164,23 @@ impl State {
         bytes: &[u8],
         key: Option<&Key>,
     ) -> Result<Self, Unreadable> {
-        let doc: StateDoc = serde_json::from_value(Json::Object(FORMAT.read(bytes)?))?;
+        Self::from_fields(cluster, FORMAT.read(bytes)?, key)
+    }
+
+    /// As [`Self::from_bytes`], of whatever cluster, and without a checksum too: somebody changed it on purpose.
+    pub(crate) fn from_edited(bytes: &[u8], key: Option<&Key>) -> Result<Self, Unreadable> {
+        let fields = FORMAT.read_edited(bytes)?;
+        let name = fields.get("cluster").and_then(Json::as_str);
+        let cluster = cluster(name.unwrap_or_default())?;
+        Self::from_fields(&cluster, fields, key)
+    }
+
+    fn from_fields(
+        cluster: &ClusterPath,
+        fields: Map<String, Json>,
+        key: Option<&Key>,
+    ) -> Result<Self, Unreadable> {
+        let doc: StateDoc = serde_json::from_value(Json::Object(fields))?;
         if doc.cluster != cluster.to_string() {
             let meaning = format!("it is the state of {}", doc.cluster);
             return Err(DocumentError::Meaning(meaning).into());

@@ -14,6 +14,7 @@ use crate::allocations::Allocations;
 use crate::disk;
 use crate::document::DocumentError;
 use crate::key::{Key, KeyError, KeySource, Keyring};
+use crate::lock::{self, LockError, Locked};
 use crate::state::{State, Unreadable};
 
 /// How many versions of a cluster's state are kept.
@@ -165,6 +166,58 @@ impl StateStore {
         Ok(files.into_iter().filter_map(version).collect())
     }
 
+    /// The document of a cluster as it is kept, secrets sealed; `None` when it has none.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn document(&self, cluster: &ClusterPath) -> Result<Option<Vec<u8>>, StateError> {
+        let path = self.path(cluster);
+        let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
+            return Ok(None);
+        };
+        self.parse(cluster, &path, &bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// A state from a file: one that was pulled, or kept in the history. Without its checksum it may have been changed by hand.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn read_file(&self, path: &Path) -> Result<State, StateError> {
+        let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+        let key = self.key().map_err(|source| StateError::Key {
+            path: path.to_owned(),
+            source,
+        })?;
+        State::from_edited(&bytes, key).map_err(|error| self.unreadable(path, error, None))
+    }
+
+    /// The clusters that somebody changes now, in path order.
+    ///
+    /// # Errors
+    /// [`LockError::Io`], or what the folder says.
+    pub fn locks(&self) -> Result<Vec<Locked>, LockError> {
+        let folder = self.data_dir.join("locks");
+        let clusters = clusters_in(&folder, ".lock").map_err(|error| LockError::Io {
+            path: folder,
+            source: io::Error::other(error),
+        })?;
+        let mut locks = Vec::new();
+        for cluster in clusters {
+            locks.extend(lock::locked(&self.data_dir, &cluster)?);
+        }
+        Ok(locks)
+    }
+
+    /// Removes what a killed process left of a cluster's lock; `false`: nothing was left. A lock that is held ends with
+    /// its process, and in no other way.
+    ///
+    /// # Errors
+    /// [`LockError::Held`].
+    pub fn release_lock(&self, cluster: &ClusterPath) -> Result<bool, LockError> {
+        lock::release(&self.data_dir, cluster)
+    }
+
     /// Removes what a destroyed fleet leaves: history, keys, the folder itself when nothing else is in it.
     ///
     /// # Errors
@@ -224,14 +277,26 @@ impl StateStore {
 
     /// Keeps the present version of a cluster's state, and forgets the oldest.
     pub(crate) fn keep_version(&self, state: &State) -> Result<(), StateError> {
-        let path = self.path(&state.cluster);
+        self.keep(&state.cluster, &state.lineage, state.serial)
+    }
+
+    /// As [`Self::keep_version`], of what is on the disk whatever it is to become.
+    pub(crate) fn keep_present(&self, cluster: &ClusterPath) -> Result<(), StateError> {
+        match self.load(cluster)? {
+            Some(state) => self.keep(cluster, &state.lineage, state.serial),
+            None => Ok(()),
+        }
+    }
+
+    fn keep(&self, cluster: &ClusterPath, lineage: &str, serial: u64) -> Result<(), StateError> {
+        let path = self.path(cluster);
         let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
             return Ok(());
         };
-        let name = format!("{}.{:08}.json", state.lineage, state.serial);
-        let kept = self.history_folder(&state.cluster).join(name);
+        let name = format!("{lineage}.{serial:08}.json");
+        let kept = self.history_folder(cluster).join(name);
         disk::write(&kept, &bytes).map_err(|source| io_error(&kept, source))?;
-        let versions = self.history(&state.cluster)?;
+        let versions = self.history(cluster)?;
         for old in versions.iter().rev().skip(KEPT) {
             disk::remove(&old.path).map_err(|source| io_error(&old.path, source))?;
         }
@@ -265,32 +330,35 @@ impl StateStore {
             path: path.to_owned(),
             source,
         })?;
-        State::from_bytes(cluster, bytes, key).map_err(|unreadable| match unreadable {
-            Unreadable::Document(source) => {
-                let newest_good = self.newest_good(cluster);
-                StateError::Damaged {
-                    path: path.to_owned(),
-                    newest_good,
-                    source,
-                }
-            }
-            Unreadable::Key(_) if key.is_none() => {
-                let source = KeyError::Missing(self.keyring.own_file());
-                StateError::Key {
-                    path: path.to_owned(),
-                    source,
-                }
-            }
-            Unreadable::Key(source) => StateError::Key {
-                path: path.to_owned(),
+        State::from_bytes(cluster, bytes, key)
+            .map_err(|error| self.unreadable(path, error, self.newest_good(cluster)))
+    }
+
+    fn unreadable(
+        &self,
+        path: &Path,
+        error: Unreadable,
+        newest_good: Option<PathBuf>,
+    ) -> StateError {
+        let path = path.to_owned();
+        match error {
+            Unreadable::Document(source) => StateError::Damaged {
+                path,
+                newest_good,
                 source,
             },
+            Unreadable::Key(source) => {
+                let known = self.key().is_ok_and(|key| key.is_some());
+                let missing = || KeyError::Missing(self.keyring.own_file());
+                let source = if known { source } else { missing() };
+                StateError::Key { path, source }
+            }
             Unreadable::OtherKey(wanted, found) => StateError::OtherKey {
-                path: path.to_owned(),
+                path,
                 wanted,
                 found,
             },
-        })
+        }
     }
 
     fn newest_good(&self, cluster: &ClusterPath) -> Option<PathBuf> {

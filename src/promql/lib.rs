@@ -12,6 +12,8 @@ mod lexer;
 pub mod number;
 pub mod parser;
 mod position;
+pub mod testlang;
+pub mod unittest;
 
 pub use engine::{
     Answer, AnswerValue, Engine, InstantSample, Options, QueryError, RangeSeries, Stats,

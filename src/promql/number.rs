@@ -20,6 +20,16 @@ pub fn format_plain(v: f64) -> String {
     v.to_string()
 }
 
+/// Go's `%v`: shortest digits, with an exponent below 1e-4 and from 1e21 on.
+#[must_use]
+pub fn format_short(v: f64) -> String {
+    let size = v.abs();
+    if size != 0.0 && size.is_finite() && !(1e-4..1e21).contains(&size) {
+        return with_exponent(v);
+    }
+    format_plain(v)
+}
+
 fn with_exponent(v: f64) -> String {
     let text = format!("{v:e}");
     let Some((digits, exponent)) = text.split_once('e') else {
@@ -59,16 +69,27 @@ pub(crate) fn parse_number(text: &str) -> Result<f64, NumberError> {
         "nan" => return Ok(f64::NAN),
         _ => {}
     }
-    let decimal = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
-    if !text.chars().all(decimal) {
+    let decimal = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-' | '_');
+    if !text.chars().all(decimal) || !underscores_between_digits(text) {
         return Err(NumberError::Syntax);
     }
-    let value: f64 = text.parse().map_err(|_| NumberError::Syntax)?;
+    let digits = text.replace('_', "");
+    let value: f64 = digits.parse().map_err(|_| NumberError::Syntax)?;
     if value.is_infinite() {
         Err(NumberError::Range)
     } else {
         Ok(value)
     }
+}
+
+fn underscores_between_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digit = |at: Option<usize>| {
+        let byte = at.and_then(|at| bytes.get(at));
+        byte.is_some_and(u8::is_ascii_digit)
+    };
+    let mut underscores = text.match_indices('_').map(|(at, _)| at);
+    underscores.all(|at| digit(at.checked_sub(1)) && digit(Some(at + 1)))
 }
 
 fn parse_integer(text: &str) -> Option<i64> {
@@ -129,6 +150,7 @@ mod tests {
             ("08", 8.0),
             ("1_000", 1000.0),
             ("1e+2", 100.0),
+            ("00_1_23_4.56_7_8", 1234.5678),
             ("Inf", f64::INFINITY),
         ] {
             assert_eq!(parse_number(text), Ok(v), "{text}");

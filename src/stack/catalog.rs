@@ -357,7 +357,10 @@ mod tests {
         );
         let Diagnostics(mistakes) = Catalog::load(root).expect_err("three mistakes");
         let candidates: Vec<_> = mistakes.iter().map(|m| m.candidates.clone()).collect();
-        assert_eq!(candidates, [vec!["storage"], vec!["local"], vec!["inputs"]]);
+        assert_eq!(
+            candidates,
+            [vec!["storage", "store"], vec!["local"], vec!["inputs"]]
+        );
         let place = mistakes[0].position.as_ref().expect("a place");
         assert_eq!((place.line, place.column), (2, 16));
     }

@@ -3,11 +3,15 @@
 //! * [`StoreSet`] keeps the endpoints of a querier current by their Info;
 //! * [`Proxy`] asks those that may have an answer, and merges;
 //! * [`store_server`] and [`info_server`] offer the merged answer as a StoreAPI again;
-//! * [`FanOut`] offers it as a [`model::Queryable`], replicas deduplicated ([`dedup`]).
+//! * [`FanOut`] offers it as a [`model::Queryable`], replicas deduplicated ([`dedup`]);
+//! * [`block`] finds the blocks of a bucket and chooses among them, and [`bucket`] serves them: the store
+//!   gateway.
 //!
 //! The protocol is Thanos's (`pkg/store`, `pkg/query`, `pkg/dedup` name its parts).
 
 pub mod aggregate;
+pub mod block;
+pub mod bucket;
 mod chunks;
 pub mod dedup;
 mod endpoint;

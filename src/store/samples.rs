@@ -136,8 +136,18 @@ impl ChunkSamples {
         let (mut counts, mut sums) = (Columns::default(), Columns::default());
         self.decode_part(count, &mut counts)?;
         self.decode_part(sum, &mut sums)?;
-        if counts.t != sums.t || counts.v.len() != sums.v.len() {
+        if counts.t != sums.t || !counts.h.is_empty() {
             return Err(self.bad("count and sum of a chunk do not go together"));
+        }
+        if sums.v.is_empty() {
+            for ((t, mut sum), count) in sums.t.iter().zip(sums.h).zip(&counts.v) {
+                sum.div(*count);
+                out.push_histogram(*t, sum);
+            }
+            return Ok(());
+        }
+        if !sums.h.is_empty() {
+            return Err(self.bad("a chunk with sums of two kinds"));
         }
         out.t.extend_from_slice(&sums.t);
         out.v

@@ -1,12 +1,25 @@
 //! What can be typed. The doc comments are the help texts.
 
+mod part;
+mod promql;
+mod state;
 mod thanos;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use thanos::{QueryArgs, SidecarArgs, ThanosCommand};
+pub(crate) use part::{PartArgs, PatienceArgs, PlanningArgs, TellArgs};
+pub(crate) use promql::{
+    FormatArgs, ParseArgs, PromqlArgs, PromqlCommand, PromqlOutput, PromqlQueryArgs, SourceArgs,
+    TestArgs,
+};
+pub(crate) use state::{
+    FleetArgs, LockArgs, LockCommand, LockListArgs, LockReleaseArgs, ShowArgs, StateArgs,
+    StateCommand, StateListArgs, StateMvArgs, StatePullArgs, StatePushArgs, StateRmArgs,
+    StateShowArgs, WaitArgs,
+};
+pub(crate) use thanos::{QueryArgs, SidecarArgs, StoreArgs, ThanosCommand};
 
 /// One view of every Prometheus: plan, apply and run a multi-cluster Thanos.
 ///
@@ -61,6 +74,12 @@ pub(crate) enum Command {
     Destroy(DestroyArgs),
     /// Print what the units of a fleet offer: addresses, certificates, buckets
     Output(OutputArgs),
+    /// Show a plan file, or what is recorded
+    Show(ShowArgs),
+    /// Look at what is recorded, and put it right by hand
+    State(StateArgs),
+    /// Who changes what now
+    Lock(LockArgs),
     /// The table of pods of a fleet on this machine
     Status(StatusArgs),
     /// Print the log of a pod
@@ -69,6 +88,8 @@ pub(crate) enum Command {
     Stores(StoresArgs),
     /// Ask the observer's central querier
     Query(QueryCommandArgs),
+    /// PromQL at the terminal: ask, format, test rules
+    Promql(Box<PromqlArgs>),
     /// Run a Thanos component
     Thanos(ThanosArgs),
     /// Run the TLS gateway in front of a sidecar
@@ -150,7 +171,10 @@ pub(crate) struct EjectArgs {
 #[command(after_help = "Examples:
   tks plan live/demo
   tks plan live/demo --out demo.plan && tks apply demo.plan
-  tks plan --detailed-exitcode        0 nothing to do, 1 error, 2 changes")]
+  tks plan --detailed-exitcode        0 nothing to do, 1 error, 2 changes
+  tks plan live/demo/local/eu-west-3  the clusters below a folder; others are read from the state
+  tks plan --target '**/query'        one unit everywhere, and what it needs
+  tks plan --markdown                 for a pull request")]
 pub(crate) struct PlanArgs {
     /// A folder of the tree; without it the nearest fleet upward, else all below ./live
     pub(crate) path: Option<PathBuf>,
@@ -163,18 +187,34 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
     /// Plan the teardown
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["refresh_only", "replace"])]
     pub(crate) destroy: bool,
-    /// Print the plan as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) planning: PlanningArgs,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+    #[command(flatten)]
+    pub(crate) tell: TellArgs,
+    /// Print Markdown, for a comment on a pull request
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub(crate) markdown: bool,
+    /// The most bytes of Markdown: details go first, the lists of what is destroyed and of counts last
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 60_000,
+        requires = "markdown",
+        help_heading = "Output"
+    )]
+    pub(crate) markdown_limit: usize,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tks apply live/demo
   tks apply demo.plan                 what was reviewed, without a question
-  tks apply live/demo --auto-approve  for pipelines")]
+  tks apply live/demo --auto-approve  for pipelines
+  tks apply --replace '**:tls.ca.*'   made anew, although nothing about it changed")]
 pub(crate) struct ApplyArgs {
     /// A folder of the tree, or a plan file; without it the nearest fleet upward
     pub(crate) path: Option<PathBuf>,
@@ -182,6 +222,10 @@ pub(crate) struct ApplyArgs {
     pub(crate) tree: TreeArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
+    #[command(flatten)]
+    pub(crate) planning: PlanningArgs,
+    #[command(flatten)]
+    pub(crate) tell: TellArgs,
     /// With --auto-approve: also destroy clusters that are no longer in the tree
     #[arg(long)]
     pub(crate) allow_cluster_removal: bool,
@@ -199,6 +243,8 @@ pub(crate) struct HowArgs {
     /// Wait this long for a lock that somebody else holds
     #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
     pub(crate) lock_timeout: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -206,14 +252,18 @@ pub(crate) struct HowArgs {
   tks destroy live/demo
   tks destroy live/demo --auto-approve --purge")]
 pub(crate) struct DestroyArgs {
-    /// The folder of a fleet
+    /// The folder of a fleet, or of a part of one
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) tree: TreeArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+    #[command(flatten)]
+    pub(crate) tell: TellArgs,
     /// Remove the key, the state's history and the logs too
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["target", "exclude"])]
     pub(crate) purge: bool,
 }
 

@@ -8,19 +8,24 @@ use plan::{
     StateStore, Stop,
 };
 use stack::Diagnostic;
+use tokio_util::sync::CancellationToken;
 
+use super::events::Events;
+use super::summary::Summary;
 use crate::Exit;
-use crate::args::HowArgs;
+use crate::args::{HowArgs, PartArgs, PatienceArgs, PlanningArgs};
 use crate::diagnostic::{Failure, Result};
 use crate::session::Fleet;
-use crate::term::{ApplyProgress, Paint, Printer};
+use crate::term::{ApplyProgress, Paint, Printer, Watched};
 
 /// A fleet with all that an engine needs.
 pub(crate) struct Workshop {
     pub(crate) fleet: Fleet,
     pub(crate) store: StateStore,
     providers: Providers,
-    progress: Arc<ApplyProgress>,
+    progress: Arc<dyn Watched>,
+    /// Instead of words, if asked for.
+    pub(crate) events: Option<Arc<Events>>,
     printer: Printer,
     options: Options,
 }
@@ -28,22 +33,52 @@ pub(crate) struct Workshop {
 impl Workshop {
     pub(crate) fn open(fleet: Fleet, printer: &Printer) -> Result<Self> {
         fleet.must_be_built()?;
-        fleet.must_be_whole()?;
+        let mut options = Options::default();
+        options.selection.clusters.clone_from(&fleet.live.selection);
         Ok(Self {
             store: fleet.store(),
             providers: fleet.providers()?,
             progress: Arc::new(ApplyProgress::new(*printer)),
+            events: None,
             printer: *printer,
-            options: Options::default(),
+            options,
             fleet,
         })
+    }
+
+    /// Tells events instead of words, where they are given.
+    pub(crate) fn telling(mut self, events: Option<Arc<Events>>) -> Self {
+        if let Some(events) = events {
+            self.progress = Arc::clone(&events) as Arc<dyn Watched>;
+            self.events = Some(events);
+        }
+        self
+    }
+
+    pub(crate) fn planning(mut self, planning: &PlanningArgs) -> Self {
+        self.options.replace.clone_from(&planning.replace);
+        self.options.refresh = planning.refresh;
+        self.part(&planning.part)
+    }
+
+    pub(crate) fn part(mut self, part: &PartArgs) -> Self {
+        self.options.selection.targets.clone_from(&part.target);
+        self.options.selection.excludes.clone_from(&part.exclude);
+        self.options.selection.with_dependencies = part.with_dependencies;
+        self
+    }
+
+    pub(crate) fn patience(mut self, patience: &PatienceArgs) -> Self {
+        self.options.fail_fast = patience.fail_fast;
+        self.options.timeout = patience.timeout;
+        self
     }
 
     pub(crate) fn how(mut self, how: &HowArgs, operation: &str) -> Self {
         self.options.parallelism = how.parallelism.max(1);
         self.options.lock_timeout = how.lock_timeout;
         self.options.operation = operation.to_owned();
-        self
+        self.patience(&how.patience)
     }
 
     fn engine(&self) -> Engine<'_> {
@@ -63,28 +98,26 @@ impl Workshop {
             .map_err(plan_failure)
     }
 
-    /// Makes it so, and says what was done.
-    pub(crate) fn apply(&self, plan: &Plan) -> Result<Exit> {
-        let applied = runtime()?.block_on(async {
-            let watcher =
-                tokio::spawn(watch(self.options.stop.clone(), Arc::clone(&self.progress)));
-            let applied = self.engine().apply(plan).await;
-            watcher.abort();
-            applied
-        });
+    /// Makes it so, and says what was done. The summary is for whoever asked for one.
+    pub(crate) fn apply(&self, plan: &Plan) -> Result<(Result<Exit>, Summary)> {
+        let watcher = Watcher::begin(self.options.stop.clone(), Arc::clone(&self.progress))?;
+        let applied = runtime()?.block_on(self.engine().apply(plan));
+        watcher.end();
         self.progress.finish();
         let applied = applied.map_err(apply_failure)?;
-        if plan.is_empty() && applied.is_complete() {
-            return Ok(Exit::Done);
+        if let Some(events) = &self.events {
+            events.applied(plan.mode, &applied);
         }
-        self.say(plan.mode, &applied)
+        let summary = Summary::applied(plan, &applied);
+        if plan.is_empty() && applied.is_complete() {
+            return Ok((Ok(Exit::Done), summary));
+        }
+        Ok((self.say(plan.mode, &applied), summary))
     }
 
     fn say(&self, mode: PlanMode, applied: &Applied) -> Result<Exit> {
         if applied.is_complete() {
-            let text = complete(mode, applied);
-            self.printer
-                .out(&Paint::Create.on(&text, self.printer.colours_stdout()))?;
+            self.say_complete(mode, applied)?;
             return Ok(Exit::Done);
         }
         let problems = applied.failed.iter().map(problem).collect();
@@ -95,11 +128,12 @@ impl Workshop {
                 applied.not_started.len()
             ));
         }
-        for left in &applied.skipped {
-            self.printer.note(&format!(
-                "left out: {}, because {} failed",
-                left.address, left.because
-            ));
+        if self.events.is_none() {
+            for left in &applied.skipped {
+                let (address, because) = (&left.address, &left.because);
+                self.printer
+                    .note(&format!("left out: {address}, because {because} failed"));
+            }
         }
         let exit = if applied.is_partial() {
             Exit::PartlyApplied
@@ -107,6 +141,15 @@ impl Workshop {
             Exit::Error
         };
         Err(failure.exit(exit))
+    }
+
+    fn say_complete(&self, mode: PlanMode, applied: &Applied) -> Result<()> {
+        if self.events.is_some() {
+            return Ok(());
+        }
+        let text = complete(mode, applied);
+        self.printer
+            .out(&Paint::Create.on(&text, self.printer.colours_stdout()))
     }
 }
 
@@ -118,9 +161,41 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| Failure::io("cannot start", &e))
 }
 
-/// The first interrupt stops gently, the second one ends the process; and time passes for whoever watches.
-async fn watch(stop: Stop, progress: Arc<ApplyProgress>) {
-    let shutdown = net::shutdown::on_signals();
+/// The first interrupt stops gently, the second one ends the process; and time passes for whoever watches. On a thread of
+/// its own: what is applied may compute for long without a pause.
+struct Watcher {
+    thread: std::thread::JoinHandle<()>,
+    over: Arc<tokio::sync::Notify>,
+}
+
+impl Watcher {
+    /// Returns once interrupts are caught.
+    fn begin(stop: Stop, progress: Arc<dyn Watched>) -> Result<Self> {
+        let runtime = runtime()?;
+        let over = Arc::new(tokio::sync::Notify::new());
+        let (ready, caught) = std::sync::mpsc::channel();
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let shutdown = net::shutdown::on_signals();
+                let _ = ready.send(());
+                tokio::select! {
+                    () = watch(stop, shutdown, progress) => {}
+                    () = ended.notified() => {}
+                }
+            });
+        });
+        let _ = caught.recv();
+        Ok(Self { thread, over })
+    }
+
+    fn end(self) {
+        self.over.notify_one();
+        let _ = self.thread.join();
+    }
+}
+
+async fn watch(stop: Stop, shutdown: CancellationToken, progress: Arc<dyn Watched>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -133,6 +208,7 @@ async fn watch(stop: Stop, progress: Arc<ApplyProgress>) {
 fn complete(mode: PlanMode, applied: &Applied) -> String {
     let counts = applied.counts;
     match mode {
+        PlanMode::RefreshOnly => "Apply complete! What is there is recorded.".to_owned(),
         PlanMode::Apply => format!(
             "Apply complete! Resources: {} added, {} changed, {} destroyed.",
             counts.to_add(),
@@ -180,6 +256,17 @@ fn plan_failure(error: PlanError) -> Failure {
             };
             Failure::of(failed.iter().map(problem).collect())
         }
+        PlanError::NothingSelected { ref candidates, .. } => {
+            let mut failure = Failure::from_error(&error);
+            for problem in &mut failure.problems {
+                problem.candidates.clone_from(candidates);
+            }
+            failure
+        }
+        error @ PlanError::NotThere(_) => Failure::from_error(&error)
+            .help("apply that first, or take it along: --with-dependencies"),
+        error @ PlanError::StillNeeded(_) => Failure::from_error(&error)
+            .help("select what uses it too, or take it along: --with-dependencies"),
         error @ PlanError::Protected(_) => Failure::from_error(&error)
             .help("take `lifecycle: { protect: true }` away and apply first"),
         error => Failure::from_error(&error),

@@ -5,17 +5,23 @@ pub(crate) mod child;
 mod destroy;
 mod eject;
 mod engine;
+mod events;
 mod explain;
 mod list;
+mod lock;
 mod logs;
 mod output;
 mod plan;
 mod plan_json;
+mod promql;
 mod query;
 mod schema;
 mod serve;
+mod show;
+mod state;
 mod status;
 mod stores;
+mod summary;
 mod validate;
 
 use crate::Exit;
@@ -36,10 +42,14 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit> {
         Command::Up(args) => apply::up(args, printer),
         Command::Destroy(args) => destroy::run(&args, printer),
         Command::Output(args) => output::run(&args, printer),
+        Command::Show(args) => show::run(&args, printer),
+        Command::State(args) => state::run(&args.command, printer),
+        Command::Lock(args) => lock::run(&args.command, printer),
         Command::Status(args) => status::run(&args, printer),
         Command::Logs(args) => logs::run(&args, printer),
         Command::Stores(args) => stores::run(&args, printer),
         Command::Query(args) => query::run(&args, printer),
+        Command::Promql(args) => promql::run(&args, printer),
         Command::Thanos(args) => serve::thanos(args.component),
         Command::Ingress(args) => serve::ingress(&args),
         Command::Supervise(args) => serve::supervise(&args),

@@ -1,45 +1,54 @@
 //! `tks plan`: what apply would change.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use plan::{Plan, PlanMode};
 
 use super::engine::Workshop;
+use super::events::Events;
+use super::summary::{self, Summary};
 use crate::Exit;
-use crate::args::PlanArgs;
+use crate::args::{PlanArgs, PlanningArgs};
 use crate::diagnostic::{Failure, Result};
-use crate::session;
-use crate::term::{Printer, render_plan};
+use crate::session::{self, Fleet};
+use crate::term::{Printer, render_markdown, render_plan};
 
 pub(crate) fn run(args: &PlanArgs, printer: &Printer) -> Result<Exit> {
+    let events = args.tell.json.then(|| Arc::new(Events::begin(*printer)));
+    told(events.as_deref(), plan(args, events.as_ref(), printer))
+}
+
+/// A failure as an event, if those are told: then nothing more is to be said.
+pub(crate) fn told(events: Option<&Events>, result: Result<Exit>) -> Result<Exit> {
+    match (events, result) {
+        (Some(events), Err(failure)) => {
+            events.failure(&failure);
+            Ok(failure.exit)
+        }
+        (_, result) => result,
+    }
+}
+
+fn plan(args: &PlanArgs, events: Option<&Arc<Events>>, printer: &Printer) -> Result<Exit> {
     let fleets = session::fleets(args.path.as_deref(), &args.tree)?;
     if args.out.is_some() && fleets.len() > 1 {
         return Err(Failure::new("a plan file is for one fleet").help("name the folder of a fleet"));
     }
-    let mode = if args.destroy {
-        PlanMode::Destroy
-    } else {
-        PlanMode::Apply
-    };
     let several = fleets.len() > 1;
     let mut worst = Exit::Done;
+    let mut summaries = Vec::new();
     for fleet in fleets {
-        let dir = fleet.dir();
-        let planned = Workshop::open(fleet, printer).and_then(|workshop| {
-            let plan = workshop.plan(mode)?;
-            if several {
-                printer.out(&format!("Fleet {dir}:"))?;
-            }
-            show(&plan, args, printer)?;
-            keep(&plan, args.out.as_deref(), &workshop, printer)?;
-            Ok(if plan.is_empty() {
-                Exit::Done
-            } else {
-                Exit::Changes
-            })
+        let name = fleet.live.name.clone();
+        let planned = one(fleet, several, args, events, printer);
+        summaries.push(match &planned {
+            Ok((plan, _)) => Summary::planned(plan),
+            Err(failure) => Summary::failed(&name, "plan", failure),
         });
-        worst = worse(worst, exit(planned, several, printer)?);
+        let planned = planned.map(|(_, exit)| exit);
+        worst = worse(worst, exit(planned, several, events, printer)?);
     }
+    summary::write(args.tell.summary_file.as_deref(), &summaries)?;
     Ok(if worst == Exit::Changes && !args.detailed_exitcode {
         Exit::Done
     } else {
@@ -47,11 +56,58 @@ pub(crate) fn run(args: &PlanArgs, printer: &Printer) -> Result<Exit> {
     })
 }
 
+fn one(
+    fleet: Fleet,
+    several: bool,
+    args: &PlanArgs,
+    events: Option<&Arc<Events>>,
+    printer: &Printer,
+) -> Result<(Plan, Exit)> {
+    let dir = fleet.live.dir.clone();
+    let workshop = Workshop::open(fleet, printer)?
+        .telling(events.cloned())
+        .planning(&args.planning)
+        .patience(&args.patience);
+    let plan = workshop.plan(mode(args.destroy, &args.planning))?;
+    if several && events.is_none() && !args.markdown {
+        printer.out(&format!("Fleet {}:", dir.display()))?;
+    }
+    match events {
+        Some(events) => events.plan(&plan),
+        None if args.markdown => printer.out(&render_markdown(&plan, args.markdown_limit))?,
+        None => printer.out(&render_plan(&plan, printer.colours_stdout()))?,
+    }
+    keep(&plan, args.out.as_deref(), &workshop, printer)?;
+    let exit = if plan.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Changes
+    };
+    Ok((plan, exit))
+}
+
+/// What a plan is for.
+pub(crate) fn mode(destroy: bool, planning: &PlanningArgs) -> PlanMode {
+    match (destroy, planning.refresh_only) {
+        (true, _) => PlanMode::Destroy,
+        (false, true) => PlanMode::RefreshOnly,
+        (false, false) => PlanMode::Apply,
+    }
+}
+
 /// With several fleets one that fails does not hide the others.
-fn exit(planned: Result<Exit>, several: bool, printer: &Printer) -> Result<Exit> {
+fn exit(
+    planned: Result<Exit>,
+    several: bool,
+    events: Option<&Arc<Events>>,
+    printer: &Printer,
+) -> Result<Exit> {
     match planned {
         Err(failure) if several => {
-            printer.failure(&failure);
+            match events {
+                Some(events) => events.failure(&failure),
+                None => printer.failure(&failure),
+            }
             Ok(failure.exit)
         }
         planned => planned,
@@ -66,13 +122,6 @@ fn worse(a: Exit, b: Exit) -> Exit {
         _ => 2,
     };
     if rank(b) > rank(a) { b } else { a }
-}
-
-fn show(plan: &Plan, args: &PlanArgs, printer: &Printer) -> Result<()> {
-    if args.json {
-        return printer.out(&format!("{:#}", super::plan_json::plan(plan)));
-    }
-    printer.out(&render_plan(plan, printer.colours_stdout()))
 }
 
 fn keep(plan: &Plan, file: Option<&Path>, workshop: &Workshop, printer: &Printer) -> Result<()> {

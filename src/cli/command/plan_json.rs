@@ -1,6 +1,6 @@
 //! A plan in the shape of `terraform show -json`, for policy tools.
 
-use plan::{Action, Change, Plan};
+use plan::{Action, Change, Drift, Plan};
 use serde_json::{Map, Value as Json, json};
 use stack::{Attributes, Value};
 
@@ -9,14 +9,33 @@ pub(crate) fn plan(plan: &Plan) -> Json {
     let changes = plan
         .changes
         .iter()
-        .filter(|change| change.action != Action::Skipped);
+        .filter(|change| change.action != Action::Skipped && !change.is_left_out());
+    let drift: Vec<Json> = plan.drift.iter().map(drift).collect();
+    let applyable = plan.bookkeeping || !plan.is_empty();
     json!({
         "format_version": "1.2",
         "tks_version": plan.tks,
         "timestamp": plan.created,
         "fleet": plan.fleet.name,
         "resource_changes": changes.map(change).collect::<Vec<_>>(),
+        "resource_drift": drift,
+        "applyable": applyable,
+        "complete": plan.selection.is_none(),
         "errored": false,
+    })
+}
+
+fn drift(drift: &Drift) -> Json {
+    let actions = if drift.gone { ["delete"] } else { ["update"] };
+    let paths: Vec<&str> = drift.diffs.iter().map(|diff| diff.path.as_str()).collect();
+    json!({
+        "address": drift.address.to_string(),
+        "unit": drift.address.unit.to_string(),
+        "mode": "managed",
+        "type": drift.address.kind,
+        "name": drift.address.name,
+        "index": drift.address.key,
+        "change": { "actions": actions, "paths": paths },
     })
 }
 
@@ -37,18 +56,22 @@ fn change(change: &Change) -> Json {
         "type": change.address.kind,
         "name": change.address.name,
         "index": change.address.key,
+        "provider_name": change.address.kind.split('.').next(),
+        "action_reason": super::events::reason(change),
         "change": {
-            "actions": actions(change.action),
+            "actions": actions(change),
             "before": side(&change.before),
             "after": side(&change.after),
             "after_unknown": unknown,
+            "before_sensitive": change.before.as_ref().map_or(Json::Null, secrets),
             "after_sensitive": secret,
         },
     })
 }
 
-fn actions(action: Action) -> &'static [&'static str] {
-    match action {
+fn actions(change: &Change) -> &'static [&'static str] {
+    match change.action {
+        Action::Replace if change.lifecycle.create_before_destroy => &["create", "delete"],
         Action::Create => &["create"],
         Action::Update => &["update"],
         Action::Replace => &["delete", "create"],
@@ -58,7 +81,8 @@ fn actions(action: Action) -> &'static [&'static str] {
     }
 }
 
-fn clear(attributes: &Attributes) -> Json {
+/// Attributes as JSON, without what is secret.
+pub(crate) fn clear(attributes: &Attributes) -> Json {
     Json::Object(
         attributes
             .iter()
@@ -86,6 +110,11 @@ fn is_unknown(value: &Value) -> bool {
 
 fn is_secret(value: &Value) -> bool {
     matches!(value, Value::Secret(_))
+}
+
+/// Where secrets are.
+pub(crate) fn secrets(attributes: &Attributes) -> Json {
+    marks(attributes, &is_secret)
 }
 
 /// `true` where `is` holds, and nothing where it holds nowhere.

@@ -5,7 +5,9 @@ use std::future::Future;
 use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
-use crate::args::{IngressArgs, LogArgs, QueryArgs, SidecarArgs, SuperviseArgs, ThanosCommand};
+use crate::args::{
+    IngressArgs, LogArgs, QueryArgs, SidecarArgs, StoreArgs, SuperviseArgs, ThanosCommand,
+};
 use crate::diagnostic::{Failure, Result};
 use crate::session;
 
@@ -16,8 +18,13 @@ pub(crate) fn thanos(component: ThanosCommand) -> Result<Exit> {
     match component {
         ThanosCommand::Sidecar(args) => {
             log(&args.log);
-            let config = sidecar(*args);
+            let config = sidecar(*args)?;
             serve(|shutdown| thanos::sidecar::run(config, shutdown))
+        }
+        ThanosCommand::Store(args) => {
+            log(&args.log);
+            let config = store(*args)?;
+            serve(|shutdown| thanos::store_gateway::run(config, shutdown))
         }
         ThanosCommand::Query(args) => {
             log(&args.log);
@@ -60,8 +67,15 @@ where
         .map_err(|e| Failure::from_error(&e))
 }
 
-fn sidecar(args: SidecarArgs) -> thanos::sidecar::Config {
-    thanos::sidecar::Config {
+fn sidecar(args: SidecarArgs) -> Result<thanos::sidecar::Config> {
+    let bucket = args.objstore.load();
+    let bucket = bucket.map_err(|error| Failure::from_error(&error))?;
+    let uploads = bucket.map(|bucket| thanos::sidecar::Uploads {
+        shipper: args.shipper.options(),
+        ignore_unequal_block_size: args.shipper.ignore_unequal_block_size,
+        ..thanos::sidecar::Uploads::new(bucket, &args.shipper.tsdb_path)
+    });
+    Ok(thanos::sidecar::Config {
         grpc_server_tls: args.listen.server_tls(),
         http_address: args.listen.http_address,
         grpc_address: args.listen.grpc_address,
@@ -74,8 +88,9 @@ fn sidecar(args: SidecarArgs) -> thanos::sidecar::Config {
             request_samples: args.request_samples,
             ..Default::default()
         },
-        ..Default::default()
-    }
+        min_time: args.min_time,
+        uploads,
+    })
 }
 
 fn query(args: QueryArgs) -> thanos::query::Config {
@@ -98,4 +113,51 @@ fn query(args: QueryArgs) -> thanos::query::Config {
         selector_labels: args.selector_label,
         ..Default::default()
     }
+}
+
+fn store(args: StoreArgs) -> Result<thanos::store_gateway::Config> {
+    let bucket = args.objstore.load();
+    let bucket = bucket.map_err(|error| Failure::from_error(&error))?;
+    let bucket = bucket.ok_or_else(|| {
+        Failure::new("no bucket is given: --objstore.config or --objstore.config-file")
+    })?;
+    let rules = args.relabel();
+    let rules = rules.map_err(|(path, error)| Failure::io(path.display().to_string(), &error))?;
+    let relabel = thanos::store_gateway::Relabel::from_yaml(&rules);
+    let relabel = relabel.map_err(|error| Failure::from_error(&error))?;
+    Ok(thanos::store_gateway::Config {
+        grpc_server_tls: args.listen.server_tls(),
+        http_address: args.listen.http_address,
+        grpc_address: args.listen.grpc_address,
+        data_dir: args.data_dir,
+        cache_index_header: !args.no_cache_index_header,
+        sync_interval: args.sync_interval,
+        block_sync_concurrency: args.block_sync_concurrency,
+        block_meta_fetch_concurrency: args.block_meta_fetch_concurrency,
+        discovery: match args.discovery.as_str() {
+            "recursive" => thanos::store_gateway::Discovery::Recursive,
+            _ => thanos::store_gateway::Discovery::Concurrent,
+        },
+        min_time: args.min_time,
+        max_time: args.max_time,
+        relabel,
+        consistency_delay: args.consistency_delay,
+        ignore_deletion_marks_delay: args.ignore_deletion_marks_delay,
+        limits: thanos::store_gateway::Limits {
+            request_series: args.request_series,
+            request_samples: args.request_samples,
+            downloaded_bytes: args.downloaded_bytes,
+        },
+        max_concurrency: args.max_concurrency,
+        memory_budget: args.memory_budget,
+        lazy_headers: args.lazy_headers,
+        lazy_idle_timeout: args.lazy_idle_timeout,
+        lazy_download: args.lazy_download == "lazy",
+        estimates: thanos::store_gateway::Estimates {
+            series: args.estimated_series,
+            chunk: args.estimated_chunk,
+        },
+        series_batch: args.series_batch,
+        ..thanos::store_gateway::Config::new(bucket)
+    })
 }

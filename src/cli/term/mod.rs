@@ -1,11 +1,13 @@
 //! The terminal: where text goes, colours, tables, progress.
 
+mod markdown;
 mod plan;
 mod printer;
 mod progress;
 mod table;
 
-pub(crate) use plan::{render as render_plan, short};
+pub(crate) use markdown::render as render_markdown;
+pub(crate) use plan::{render as render_plan, short, verdict};
 pub(crate) use printer::{Paint, Printer, last_words};
-pub(crate) use progress::ApplyProgress;
+pub(crate) use progress::{ApplyProgress, Watched, doing, done};
 pub(crate) use table::table;

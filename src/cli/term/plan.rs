@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use plan::{Action, Change, Diff, Drift, Plan, Reason};
+use plan::{Action, Change, Counts, Diff, Drift, Plan, PlanMode, Reason};
 use similar::{ChangeTag, TextDiff};
-use stack::Value;
+use stack::{UnitPath, Value};
 
 use super::Paint;
 
@@ -18,16 +18,21 @@ pub(crate) fn render(plan: &Plan, colour: bool) -> String {
     let view = View { colour };
     if plan.is_empty() {
         text.push_str(&view.drift_note(plan));
+        text.push_str(&view.partial_note(plan));
         text.push_str(NO_CHANGES);
         return text;
     }
+    if plan.mode == PlanMode::RefreshOnly {
+        return view.accepted(plan);
+    }
     text.push_str(&view.drift_note(plan));
     text.push_str(&view.legend(plan));
+    text.push_str(&view.partial_note(plan));
     for cluster in plan.removed_clusters() {
         let _ = writeln!(text, "\n  cluster {cluster} is no longer in the tree");
     }
-    for change in plan.changes.iter().filter(|change| shown(change)) {
-        text.push_str(&view.change(change));
+    for (unit, counts) in plan.counts_by_unit() {
+        text.push_str(&view.unit(plan, unit, &counts));
     }
     if !plan.outputs.is_empty() {
         let count: usize = plan.outputs.iter().map(|unit| unit.diffs.len()).sum();
@@ -36,8 +41,45 @@ pub(crate) fn render(plan: &Plan, colour: bool) -> String {
             "\nChanges to outputs: {count} (`tks output` shows them after apply)"
         );
     }
+    text.push_str(&view.endings(plan));
     let _ = write!(text, "\n{}", view.summary(plan));
+    if let Some(selection) = &plan.selection {
+        let _ = write!(text, "\n{}", partial(selection));
+    }
     text
+}
+
+/// Said before and after a plan of a part.
+pub(super) fn partial(selection: &str) -> String {
+    format!(
+        "Warning: this plan is for a part of the fleet ({selection}); the rest stays as it is recorded."
+    )
+}
+
+/// What is destroyed or replaced.
+pub(super) fn endings(plan: &Plan) -> impl Iterator<Item = &Change> {
+    let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
+    plan.changes.iter().filter(ends)
+}
+
+/// The changes of one unit, without colour, for other renderings.
+pub(super) fn unit_changes(plan: &Plan, unit: &UnitPath) -> String {
+    View { colour: false }.changes(plan, unit)
+}
+
+/// `2 to add, 1 to change, 0 to destroy`.
+pub(super) fn counted(counts: &Counts) -> String {
+    let forget = if counts.forget > 0 {
+        format!(", {} to forget", counts.forget)
+    } else {
+        String::new()
+    };
+    format!(
+        "{} to add, {} to change, {} to destroy{forget}",
+        counts.to_add(),
+        counts.to_change(),
+        counts.to_destroy()
+    )
 }
 
 fn shown(change: &Change) -> bool {
@@ -91,6 +133,60 @@ impl View {
             );
         }
         text
+    }
+
+    fn partial_note(&self, plan: &Plan) -> String {
+        let note = plan.selection.as_deref().map(partial);
+        let note = note.map(|note| Paint::Update.on(&note, self.colour));
+        note.map_or(String::new(), |note| format!("{note}\n"))
+    }
+
+    /// What is recorded anew.
+    fn accepted(&self, plan: &Plan) -> String {
+        let mut text = self.drift_note(plan);
+        text.push_str(&self.partial_note(plan));
+        let count = plan.drift.len();
+        let _ = write!(
+            text,
+            "{} nothing real changes; {count} change{} made outside of tks will be recorded.",
+            Paint::Bold.on("Refresh only:", self.colour),
+            plural(count)
+        );
+        text
+    }
+
+    /// A unit with something to show: its counts, then its changes.
+    fn unit(&self, plan: &Plan, unit: &UnitPath, counts: &Counts) -> String {
+        let changes = self.changes(plan, unit);
+        if changes.is_empty() {
+            return changes;
+        }
+        let head = Paint::Bold.on(&unit.to_string(), self.colour);
+        format!("\n{head}: {}\n{changes}", counted(counts))
+    }
+
+    fn changes(&self, plan: &Plan, unit: &UnitPath) -> String {
+        let of_unit = plan.changes.iter().filter(|it| it.address.unit == *unit);
+        of_unit
+            .filter(|change| shown(change))
+            .map(|change| self.change(change))
+            .collect()
+    }
+
+    /// What a reader must not overlook, once more at the end.
+    fn endings(&self, plan: &Plan) -> String {
+        let lines: String = endings(plan)
+            .map(|change| {
+                let symbol = symbol(change.action);
+                let mark = symbol.paint.on(symbol.text, self.colour);
+                format!("{mark} {}\n", change.address)
+            })
+            .collect();
+        if lines.is_empty() {
+            return lines;
+        }
+        let title = Paint::Delete.on("Destroyed or replaced:", self.colour);
+        format!("\n{title}\n{lines}")
     }
 
     fn change(&self, change: &Change) -> String {
@@ -196,19 +292,8 @@ impl View {
     }
 
     fn summary(&self, plan: &Plan) -> String {
-        let counts = plan.counts();
-        let forget = if counts.forget > 0 {
-            format!(", {} to forget", counts.forget)
-        } else {
-            String::new()
-        };
-        format!(
-            "{} {} to add, {} to change, {} to destroy{forget}.",
-            Paint::Bold.on("Plan:", self.colour),
-            counts.to_add(),
-            counts.to_change(),
-            counts.to_destroy()
-        )
+        let title = Paint::Bold.on("Plan:", self.colour);
+        format!("{title} {}.", counted(&plan.counts()))
     }
 }
 
@@ -220,7 +305,8 @@ fn drifted(drift: &Drift) -> String {
     format!("has changed: {}", paths.join(", "))
 }
 
-fn verdict(change: &Change) -> String {
+/// What happens to a resource, and why.
+pub(crate) fn verdict(change: &Change) -> String {
     let verb = match change.action {
         Action::Create => "will be created",
         Action::Update => "will be updated in-place",
@@ -236,6 +322,8 @@ fn verdict(change: &Change) -> String {
         Some(Reason::ResourceNotInTree) => "because it is no longer in the tree".to_owned(),
         Some(Reason::UnitNotInTree) => "because its unit is no longer in the tree".to_owned(),
         Some(Reason::ClusterNotInTree) => "because its cluster is no longer in the tree".to_owned(),
+        Some(Reason::Requested) => "as requested".to_owned(),
+        Some(Reason::NotSelected) => "because it is outside of what is selected".to_owned(),
         Some(Reason::Gone) => "because it was deleted outside of tks".to_owned(),
         Some(Reason::Interrupted) => "because an interrupted run was making it".to_owned(),
     };

@@ -63,6 +63,10 @@ impl Printer {
         self.out_colour
     }
 
+    pub(crate) fn colours_stderr(&self) -> bool {
+        self.err_colour
+    }
+
     /// Data.
     pub(crate) fn out(&self, text: &str) -> Result<()> {
         let mut stdout = std::io::stdout().lock();

@@ -14,6 +14,15 @@ use super::Printer;
 /// How often a plain log says that something still goes on.
 const STILL: Duration = Duration::from_secs(10);
 
+/// A progress that also tells what goes on for long.
+pub(crate) trait Watched: Progress {
+    /// Says what still goes on; called every second or so.
+    fn tick(&self);
+
+    /// Nothing happens any more.
+    fn finish(&self);
+}
+
 /// Tells a person what an engine does.
 pub(crate) struct ApplyProgress {
     printer: Printer,
@@ -97,8 +106,15 @@ impl ApplyProgress {
         self.say(text);
     }
 
-    /// Says what still goes on, for logs that would be silent; call it every second or so.
-    pub(crate) fn tick(&self) {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Watched for ApplyProgress {
+    fn tick(&self) {
         if self.bars.is_some() {
             return;
         }
@@ -114,17 +130,10 @@ impl ApplyProgress {
         lines.iter().for_each(|line| self.say(line));
     }
 
-    /// Takes the bars away.
-    pub(crate) fn finish(&self) {
+    fn finish(&self) {
         if let Some(total) = self.lock().total.take() {
             total.finish_and_clear();
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -194,7 +203,8 @@ impl Progress for ApplyProgress {
     }
 }
 
-fn doing(action: Action) -> &'static str {
+/// What an action is called while it goes on.
+pub(crate) fn doing(action: Action) -> &'static str {
     match action {
         Action::Create => "Creating",
         Action::Update => "Modifying",
@@ -205,7 +215,8 @@ fn doing(action: Action) -> &'static str {
     }
 }
 
-fn done(action: Action) -> &'static str {
+/// What an action is called once it ended.
+pub(crate) fn done(action: Action) -> &'static str {
     match action {
         Action::Create => "Creation",
         Action::Update => "Modifications",

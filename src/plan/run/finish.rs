@@ -7,6 +7,7 @@ use stack::{Address, Attributes, ClusterPath, UnitPath, Value};
 use super::Run;
 use super::board::Board;
 use super::truth::record;
+use crate::change::Touched;
 use crate::schedule::Schedule;
 use crate::{Action, Applied, ApplyError, PlanMode, State, allocations, store};
 
@@ -77,14 +78,15 @@ impl Run<'_> {
     fn note_outputs(&mut self) {
         self.attain_what_is_left();
         let units: BTreeSet<UnitPath> = self.engine.desired.units().into_iter().collect();
-        let mut now = BTreeMap::<ClusterPath, BTreeMap<String, Attributes>>::new();
-        for unit in &units {
+        let touched = self.plan.touched();
+        let mut now = self.untouched_outputs(&touched);
+        for unit in units.iter().filter(|unit| touched.has(unit)) {
             let Some(old) = self.old_outputs(unit) else {
                 continue;
             };
             let found = match self.plan.mode {
                 PlanMode::Apply => self.engine.desired.outputs(unit, &self.attained),
-                PlanMode::Destroy => Ok(Attributes::new()),
+                PlanMode::Destroy | PlanMode::RefreshOnly => Ok(Attributes::new()),
             };
             let outputs = found.map_or(old.clone(), |found| known_or(found, &old));
             now.entry(unit.cluster.clone())
@@ -100,6 +102,21 @@ impl Run<'_> {
         for cluster in clusters {
             self.replace_outputs(&cluster, now.remove(&cluster).unwrap_or_default());
         }
+    }
+
+    /// What units tell that are outside of the selection.
+    fn untouched_outputs(
+        &self,
+        touched: &Touched,
+    ) -> BTreeMap<ClusterPath, BTreeMap<String, Attributes>> {
+        let mut outputs = BTreeMap::<ClusterPath, BTreeMap<String, Attributes>>::new();
+        for (unit, values) in store::outputs(&self.states) {
+            if !touched.has(&unit) {
+                let cluster = outputs.entry(unit.cluster).or_default();
+                cluster.insert(unit.unit, values);
+            }
+        }
+        outputs
     }
 
     fn old_outputs(&self, unit: &UnitPath) -> Option<Attributes> {
@@ -159,7 +176,13 @@ impl Run<'_> {
 
     /// What was to change and did not is still what it was.
     fn attain_what_is_left(&mut self) {
-        for (address, recorded) in self.states.values().flat_map(|state| &state.resources) {
+        // Outputs of a part of the fleet may read what lies beyond it.
+        let beyond = match self.plan.selection {
+            Some(_) => self.engine.store.load_all().unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        let states = self.states.values().chain(beyond.values());
+        for (address, recorded) in states.flat_map(|state| &state.resources) {
             if !self.attained.0.contains_key(address) {
                 self.attained
                     .0

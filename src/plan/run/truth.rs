@@ -62,8 +62,16 @@ pub(super) fn check_tree(engine: &Engine<'_>, plan: &Plan) -> Result<(), ApplyEr
     }
     let mut changed = BTreeSet::new();
     let mut wanted = BTreeSet::new();
+    let planned: BTreeSet<&ClusterPath> = plan.clusters.iter().map(|it| &it.path).collect();
+    let beyond = |cluster| plan.selection.is_some() && !planned.contains(cluster);
     for resource in engine.desired.resources() {
         wanted.insert(&resource.address);
+        let left_out = plan
+            .change(&resource.address)
+            .is_some_and(Change::is_left_out);
+        if left_out || beyond(&resource.address.unit.cluster) {
+            continue;
+        }
         let properties = engine.desired.properties(&resource.address, &attained)?;
         let same = plan.change(&resource.address).is_some_and(|change| {
             change.properties == properties
@@ -77,7 +85,8 @@ pub(super) fn check_tree(engine: &Engine<'_>, plan: &Plan) -> Result<(), ApplyEr
     let made = plan
         .changes
         .iter()
-        .filter(|change| change.after.is_some() || is_skip(change));
+        .filter(|change| change.after.is_some() || is_skip(change))
+        .filter(|change| !change.is_left_out());
     let gone = made.filter(|change| !wanted.contains(&change.address));
     changed.extend(gone.map(|change| change.address.clone()));
     if changed.is_empty() {

@@ -1,7 +1,9 @@
 //! The engine as a whole, on a world in memory.
 
 mod graphs;
+mod parts;
 mod recovery;
+mod repair;
 mod world;
 
 use stack::{OnDestroy, Secret, Value};

@@ -26,6 +26,8 @@ pub(super) struct World {
     /// Dependents are checked on each delete.
     pub(super) edges: Mutex<BTreeMap<Address, BTreeSet<Address>>>,
     pub(super) broken_law: Mutex<Option<String>>,
+    /// An operation (as in the log) that does its work once and never tells.
+    pub(super) silent: Mutex<Option<String>>,
 }
 
 impl World {
@@ -69,6 +71,15 @@ impl World {
             .lock()
             .unwrap()
             .insert(operation.to_owned(), (times, retry));
+    }
+
+    pub(super) fn hang(&self, operation: &str) {
+        *self.silent.lock().unwrap() = Some(operation.to_owned());
+    }
+
+    fn is_silent(&self, operation: &str) -> bool {
+        let mut silent = self.silent.lock().unwrap();
+        silent.take_if(|silent| silent == operation).is_some()
     }
 
     pub(super) fn take_log(&self) -> Vec<String> {
@@ -165,6 +176,9 @@ impl Provider for Memory {
             .lock()
             .unwrap()
             .insert(address.clone(), made.clone());
+        if self.0.is_silent(&format!("create {}", address.name)) {
+            std::future::pending::<()>().await;
+        }
         tokio::task::yield_now().await;
         Ok(made)
     }

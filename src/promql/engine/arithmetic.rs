@@ -1,16 +1,16 @@
 //! Operators between numbers.
 
-use super::steps::Point;
 use crate::parser::ast::BinaryOp;
 
 /// A scalar at each step.
-pub(super) enum Scalar {
+#[derive(Clone, Debug)]
+pub(crate) enum Scalar {
     Constant(f64),
     Steps(Vec<f64>),
 }
 
 impl Scalar {
-    pub(super) fn at(&self, step: u32) -> f64 {
+    pub(crate) fn at(&self, step: u32) -> f64 {
         match self {
             Self::Constant(v) => *v,
             Self::Steps(values) => values.get(step as usize).copied().unwrap_or(f64::NAN),
@@ -34,10 +34,19 @@ impl Scalar {
             ),
         }
     }
+
+    /// The values of all steps, or the one for all of them.
+    pub(super) fn values(&self) -> &[f64] {
+        match self {
+            Self::Constant(v) => std::slice::from_ref(v),
+            Self::Steps(values) => values,
+        }
+    }
 }
 
 /// A comparison's answer, or none for other operators.
-fn compare(op: BinaryOp, left: f64, right: f64) -> Option<bool> {
+#[inline]
+pub(super) fn compare(op: BinaryOp, left: f64, right: f64) -> Option<bool> {
     Some(match op {
         BinaryOp::Eql => left == right,
         BinaryOp::Neq => left != right,
@@ -50,6 +59,7 @@ fn compare(op: BinaryOp, left: f64, right: f64) -> Option<bool> {
 }
 
 /// `left op right`; a comparison is 1 or 0.
+#[inline]
 pub(super) fn apply(op: BinaryOp, left: f64, right: f64) -> f64 {
     match op {
         BinaryOp::Add => left + right,
@@ -64,39 +74,5 @@ pub(super) fn apply(op: BinaryOp, left: f64, right: f64) -> f64 {
             // Set operators have no scalar operands: the parser refuses them.
             None => f64::NAN,
         },
-    }
-}
-
-/// An operator between the points of a vector's series and a scalar.
-pub(super) struct WithScalar {
-    pub(super) op: BinaryOp,
-    pub(super) scalar: Scalar,
-    /// Whether the scalar is the left operand.
-    pub(super) scalar_left: bool,
-    pub(super) return_bool: bool,
-}
-
-impl WithScalar {
-    /// Changes the points; a comparison without `bool` keeps those for which it holds, with the vector's value.
-    pub(super) fn apply(&self, points: &mut Vec<Point>) {
-        let filters = self.op.is_comparison() && !self.return_bool;
-        points.retain_mut(|point| {
-            let scalar = self.scalar.at(point.step);
-            let (left, right) = if self.scalar_left {
-                (scalar, point.v)
-            } else {
-                (point.v, scalar)
-            };
-            if filters {
-                return compare(self.op, left, right) == Some(true);
-            }
-            point.v = apply(self.op, left, right);
-            true
-        });
-    }
-
-    /// Whether the result is another thing than the metric, and so loses its name.
-    pub(super) fn drops_name(&self) -> bool {
-        !self.op.is_comparison() || self.return_bool
     }
 }

@@ -2,23 +2,47 @@
 //!
 //! One pass over each series for all steps: a series is decoded into reused scratch, its windows move forward by
 //! index, and its points go straight to what stands above (an aggregation folds them, nothing else keeps them). So a
-//! query holds its result, its groups and one series. Semantics are those of Prometheus 3: a selector looks at
-//! samples *after* `t - lookback` or `t - range`, up to and including `t`.
+//! query holds its result, its groups and one series; only operators between vectors and functions that look across
+//! series hold rows. Semantics are those of Prometheus 3: a selector looks at samples *after* `t - lookback` or
+//! `t - range`, up to and including `t`.
 
+mod absent;
 mod aggregate;
+pub(crate) mod annotations;
 mod arithmetic;
-mod evaluate;
+mod binary;
+mod call;
+mod count_values;
+pub(crate) mod evaluate;
+mod histograms;
+mod info;
+mod invariant;
+mod matching;
+mod merged;
+pub(crate) mod points;
+pub(crate) mod query;
+pub(crate) mod range;
+mod ranked;
+mod relabel;
+pub(crate) mod samples;
+mod selector;
+mod set;
+mod sorting;
 mod steps;
-mod window;
+mod subquery;
 
 use std::sync::Arc;
 
-use model::{Cancel, Cancelled, Labels, Queryable, SelectError, Symbols, Timestamp};
+use model::{
+    Cancel, Cancelled, FloatHistogram, Labels, Queryable, SelectError, Symbols, Timestamp,
+};
 
 use crate::Span;
 use crate::parser::ParseError;
 use crate::parser::ast::{Expr, ValueType};
+use crate::parser::duration::{self, DurationError};
 use evaluate::Evaluation;
+use query::Query;
 use steps::Steps;
 
 /// How queries are evaluated.
@@ -28,17 +52,32 @@ pub struct Options {
     pub lookback: i64,
     /// How many samples and points a query may hold at a time.
     pub max_samples: usize,
+    /// The step of subqueries that name none, milliseconds.
+    pub subquery_step: i64,
+    /// Names go with the answer, not with the function that makes them wrong
+    /// (`--enable-feature=promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
+    /// `__type__` tells what is a counter (`--enable-feature=type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+    /// A sample that began later than the one before is a reset (`--enable-feature=use-start-timestamps`).
+    pub start_timestamps: bool,
 }
 
 impl Default for Options {
-    /// Prometheus's: five minutes, fifty million.
+    /// Prometheus's: five minutes, fifty million, a minute, no features.
     fn default() -> Self {
         Self {
             lookback: 300_000,
             max_samples: 50_000_000,
+            subquery_step: 60_000,
+            delayed_name_removal: false,
+            type_and_unit_labels: false,
+            start_timestamps: false,
         }
     }
 }
+
+pub(crate) type Evaluated<T = ()> = Result<T, QueryError>;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,15 +118,22 @@ impl From<SelectError> for QueryError {
     }
 }
 
+impl From<DurationError> for QueryError {
+    fn from(error: DurationError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 /// What a query gives.
 #[derive(Debug)]
 pub struct Answer {
     /// The table that all labels of `value` are over.
     pub symbols: Arc<Symbols>,
     pub value: AnswerValue,
-    /// What the source could not give (partial response).
+    /// What the source could not give (partial response), and what is wrong with the query, as
+    /// `PromQL warning: … (line:column)`.
     pub warnings: Vec<String>,
-    /// Notes on the query itself, as `PromQL info: …`.
+    /// Notes on the query itself, as `PromQL info: … (line:column)`.
     pub infos: Vec<String>,
     pub stats: Stats,
 }
@@ -126,19 +172,22 @@ impl AnswerValue {
     }
 }
 
-/// One element of an instant vector.
-#[derive(Clone, Debug, PartialEq)]
+/// One element of an instant vector: a float, or a histogram if there is one.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InstantSample {
     pub labels: Labels,
     pub t: Timestamp,
+    /// 0 beside a histogram.
     pub v: f64,
+    pub histogram: Option<Arc<FloatHistogram>>,
 }
 
-/// One series of a matrix, times ascending.
-#[derive(Clone, Debug, PartialEq)]
+/// One series of a matrix: floats and histograms apart, times ascending in each.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RangeSeries {
     pub labels: Labels,
     pub points: Vec<(Timestamp, f64)>,
+    pub histograms: Vec<(Timestamp, Arc<FloatHistogram>)>,
 }
 
 /// Evaluates expressions.
@@ -165,10 +214,14 @@ impl Engine {
         time: Timestamp,
         cancel: &Cancel,
     ) -> Result<Answer, QueryError> {
-        let steps = Steps::instant(time);
-        let evaluation = Evaluation::new(source, cancel, &self.options, steps);
-        let value = evaluation.instant(expr)?;
-        Ok(evaluation.answer(value))
+        on_enough_stack(expr, || {
+            let expr = duration::resolve(expr, 0, 0)?;
+            let mut query = Query::new(source, cancel, &self.options, Steps::instant(time));
+            query.pins = invariant::has_pins(&expr);
+            query.counts_only = histograms::CountsOnly::of(&expr);
+            let value = Evaluation::new(&query).instant(&expr)?;
+            Ok(query.answer(value))
+        })
     }
 
     /// Evaluates `expr` at `start`, `start + step`, … up to `end`, all in milliseconds.
@@ -192,10 +245,42 @@ impl Engine {
             )));
         }
         let steps = Steps::range(start, end, step, self.options.max_samples)?;
-        let evaluation = Evaluation::new(source, cancel, &self.options, steps);
-        let value = evaluation.range(expr)?;
-        Ok(evaluation.answer(value))
+        on_enough_stack(expr, || {
+            let expr = duration::resolve(expr, step, end.saturating_sub(start))?;
+            let mut query = Query::new(source, cancel, &self.options, steps);
+            query.pins = invariant::has_pins(&expr);
+            query.counts_only = histograms::CountsOnly::of(&expr);
+            let value = Evaluation::new(&query).range(&expr)?;
+            Ok(query.answer(value))
+        })
     }
+}
+
+/// Up to this depth any thread's stack is enough.
+const SHALLOW: u32 = 32;
+/// What a level of the tree may take of the stack.
+const STACK_PER_LEVEL: usize = 64 << 10;
+
+/// Evaluates a deep tree on a thread of its own: what walks it recurses.
+fn on_enough_stack<T: Send>(
+    expr: &Expr,
+    evaluate: impl FnOnce() -> Evaluated<T> + Send,
+) -> Evaluated<T> {
+    if expr.depth() <= SHALLOW {
+        return evaluate();
+    }
+    let stack = STACK_PER_LEVEL * (expr.depth() as usize + 1);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(stack);
+        match thread.spawn_scoped(scope, evaluate) {
+            Ok(thread) => thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(error) => Err(QueryError::Limit(format!(
+                "no stack for so deep an expression: {error}"
+            ))),
+        }
+    })
 }
 
 #[cfg(test)]

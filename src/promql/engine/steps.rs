@@ -5,25 +5,18 @@ use model::Timestamp;
 use super::QueryError;
 use crate::parser::ast::{At, TimeShift};
 
-/// The value of a series at one step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Point {
-    pub(super) step: u32,
-    pub(super) v: f64,
-}
-
 /// `start`, `start + step`, …: `count` instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Steps {
-    pub(super) start: Timestamp,
-    pub(super) end: Timestamp,
+pub(crate) struct Steps {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
     /// 0 for an instant query.
-    pub(super) step: i64,
-    pub(super) count: u32,
+    pub(crate) step: i64,
+    pub(crate) count: u32,
 }
 
 impl Steps {
-    pub(super) fn instant(time: Timestamp) -> Self {
+    pub(crate) fn instant(time: Timestamp) -> Self {
         Self {
             start: time,
             end: time,
@@ -32,7 +25,7 @@ impl Steps {
         }
     }
 
-    pub(super) fn range(
+    pub(crate) fn range(
         start: Timestamp,
         end: Timestamp,
         step: i64,
@@ -52,11 +45,11 @@ impl Steps {
         }
         let span = end
             .checked_sub(start)
-            .ok_or_else(super::evaluate::too_many_samples)?;
+            .ok_or_else(super::query::too_many_samples)?;
         let count = u32::try_from(span / step + 1)
             .ok()
             .filter(|count| *count < u32::MAX && *count as usize <= most)
-            .ok_or_else(super::evaluate::too_many_samples)?;
+            .ok_or_else(super::query::too_many_samples)?;
         Ok(Self {
             start,
             end,
@@ -66,21 +59,22 @@ impl Steps {
     }
 
     /// When step `at` is.
-    pub(super) fn time(&self, at: u32) -> Timestamp {
+    pub(crate) fn time(&self, at: u32) -> Timestamp {
         self.start
             .saturating_add(self.step.saturating_mul(i64::from(at)))
     }
 
-    pub(super) fn all(&self) -> std::ops::Range<u32> {
+    pub(crate) fn all(&self) -> std::ops::Range<u32> {
         0..self.count
     }
 
-    /// The instants that a selector with `shift` looks at. With `@` it is one for all steps.
-    pub(super) fn shifted(&self, shift: TimeShift) -> Self {
+    /// The instants that a selector with `shift` looks at. With `@` it is one for all steps; `whole` are those of the
+    /// query itself.
+    pub(crate) fn shifted(&self, shift: TimeShift, whole: &Self) -> Self {
         let fixed = shift.at.map(|at| match at {
             At::Time(time) => time,
-            At::Start => self.start,
-            At::End => self.end,
+            At::Start => whole.start,
+            At::End => whole.end,
         });
         let back = |time: Timestamp| time.saturating_sub(shift.offset);
         match fixed {

@@ -1,6 +1,15 @@
 //! The functions of PromQL: what they take and return, whether the engine has them or not yet.
 
+pub(crate) mod classic;
+pub(crate) mod date;
+pub(crate) mod extended;
+pub(crate) mod kahan;
+pub(crate) mod math;
+pub(crate) mod natural;
+pub(crate) mod over_time;
 pub(crate) mod rate;
+pub(crate) mod start;
+pub(crate) mod trend;
 
 use crate::ValueType;
 use ValueType::{Matrix, Scalar, String, Vector};
@@ -24,6 +33,8 @@ pub enum Variadic {
     Optional,
     /// Any number of times.
     Repeated,
+    /// At most so many times.
+    UpTo(usize),
 }
 
 /// The function called `name`.
@@ -109,12 +120,17 @@ static FUNCTIONS: &[Function] = &[
         &[Matrix, Scalar, Scalar],
     )),
     over_instant("exp"),
-    experimental(over_range("first_over_time")),
+    experimental(to_scalar("end", &[])),
+    over_range("first_over_time"),
     over_instant("floor"),
     over_instant("histogram_avg"),
     over_instant("histogram_count"),
     function("histogram_fraction", &[Scalar, Scalar, Vector]),
     function("histogram_quantile", &[Scalar, Vector]),
+    experimental(Function {
+        variadic: Variadic::UpTo(9),
+        ..function("histogram_quantiles", &[Vector, String, Scalar, Scalar])
+    }),
     over_instant("histogram_stddev"),
     over_instant("histogram_stdvar"),
     over_instant("histogram_sum"),
@@ -130,7 +146,9 @@ static FUNCTIONS: &[Function] = &[
     over_instant("log10"),
     over_instant("log2"),
     experimental(over_range("mad_over_time")),
+    experimental(to_scalar("max_of", &[Scalar, Scalar])),
     over_range("max_over_time"),
+    experimental(to_scalar("min_of", &[Scalar, Scalar])),
     over_range("min_over_time"),
     optional("minute", &[Vector]),
     optional("month", &[Vector]),
@@ -139,6 +157,7 @@ static FUNCTIONS: &[Function] = &[
     over_range("present_over_time"),
     function("quantile_over_time", &[Scalar, Matrix]),
     over_instant("rad"),
+    experimental(to_scalar("range", &[])),
     over_range("rate"),
     over_range("resets"),
     optional("round", &[Vector, Scalar]),
@@ -151,8 +170,11 @@ static FUNCTIONS: &[Function] = &[
     experimental(repeated("sort_by_label_desc", &[Vector, String])),
     over_instant("sort_desc"),
     over_instant("sqrt"),
+    experimental(to_scalar("start", &[])),
+    experimental(over_instant("start_timestamp")),
     over_range("stddev_over_time"),
     over_range("stdvar_over_time"),
+    experimental(to_scalar("step", &[])),
     over_range("sum_over_time"),
     over_instant("tan"),
     over_instant("tanh"),

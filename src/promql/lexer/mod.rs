@@ -47,6 +47,8 @@ struct Lexer<'a> {
     /// Right after `[`, before the first number.
     before_duration: bool,
     seen_colon: bool,
+    /// A number stood in some brackets before, these or others.
+    seen_duration: bool,
 }
 
 /// A token, or why there is none.
@@ -65,6 +67,7 @@ impl<'a> Lexer<'a> {
             in_brackets: false,
             before_duration: false,
             seen_colon: false,
+            seen_duration: false,
         }
     }
 
@@ -184,8 +187,10 @@ impl<'a> Lexer<'a> {
                 c => return Err(format!("unexpected character after '!': {}", quote_char(c))),
             },
             '<' if self.accept('=') => BinaryOp::Lte,
+            '<' if self.accept('/') => BinaryOp::TrimUpper,
             '<' => BinaryOp::Lss,
             '>' if self.accept('=') => BinaryOp::Gte,
+            '>' if self.accept('/') => BinaryOp::TrimLower,
             '>' => BinaryOp::Gtr,
             c => return Err(format!("unexpected character: {}", quote_char(Some(c)))),
         }))
@@ -235,9 +240,17 @@ impl<'a> Lexer<'a> {
                 self.in_brackets = false;
                 Ok(TokenKind::RightBracket)
             }
-            ':' => {
+            ':' if !self.seen_duration => {
                 self.begin();
                 Err("unexpected colon before duration in duration expression".to_owned())
+            }
+            ':' if self.seen_colon => {
+                self.begin();
+                Err("unexpected repeated colon in duration expression".to_owned())
+            }
+            ':' => {
+                self.seen_colon = true;
+                Ok(TokenKind::Colon)
             }
             '(' | ')' => self.paren(c),
             '+' | '-' | '*' | '/' | '%' | '^' => self.operator(c),
@@ -247,6 +260,7 @@ impl<'a> Lexer<'a> {
             }
             '.' | '0'..='9' => {
                 self.before_duration = false;
+                self.seen_duration = true;
                 self.number()
             }
             c => self
@@ -255,13 +269,13 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `step`, `min`, `max`.
+    /// `step`, `range`, `min_of`, `max_of`.
     fn duration_word(&mut self) -> Option<TokenKind> {
         while self.peek().is_some_and(is_alpha) {
             self.next();
         }
         let word = &self.input[self.start..self.position];
-        ["step", "min", "max"]
+        ["step", "range", "min_of", "max_of"]
             .iter()
             .any(|known| word.eq_ignore_ascii_case(known))
             .then(|| token::keyword(word))?
@@ -300,6 +314,15 @@ impl<'a> Lexer<'a> {
         }
         let word = &self.input[self.start..self.position];
         Ok(match token::keyword(word) {
+            // As a name these are older than as modifiers.
+            Some(TokenKind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight))
+                if !self
+                    .rest()
+                    .trim_start_matches([' ', '\t', '\n', '\r'])
+                    .starts_with('(') =>
+            {
+                TokenKind::Identifier
+            }
             Some(kind) => kind,
             None if word.contains(':') => TokenKind::MetricIdentifier,
             None => TokenKind::Identifier,

@@ -1,36 +1,31 @@
 //! Strings: Go's escapes in single or double quotes, none in backquotes; and Go's `%q` for messages.
 
+const INVALID: &str = "invalid UTF-8 rune";
+
 /// Where a quoted string that starts at the beginning of `rest` ends, its quotes included; or what is wrong with it.
-pub(super) fn scan_string(rest: &str) -> Result<usize, String> {
-    let mut chars = rest.char_indices();
-    let Some((_, open)) = chars.next() else {
+pub(crate) fn scan_string(rest: &str) -> Result<usize, String> {
+    let Some(open) = rest.chars().next() else {
         return Err("unterminated quoted string".to_owned());
     };
     if open == '`' {
-        let close = rest[1..]
-            .find('`')
-            .ok_or_else(|| "unterminated raw string".to_owned())?;
-        return Ok(close + 2);
+        let close = rest[1..].find(['`', char::REPLACEMENT_CHARACTER]);
+        let close = close.ok_or_else(|| "unterminated raw string".to_owned())?;
+        return match rest.as_bytes()[1 + close] {
+            b'`' => Ok(close + 2),
+            _ => Err(INVALID.to_owned()),
+        };
     }
+    let mut at = 1;
     loop {
-        match chars.next() {
-            None | Some((_, '\n')) => return Err("unterminated quoted string".to_owned()),
-            Some((at, c)) if c == open => return Ok(at + 1),
-            Some((_, '\\')) => {
-                let (_, skip) = unescape(chars.as_str(), open)?;
-                chars = skipped(rest, chars.as_str(), skip);
-            }
-            Some(_) => {}
+        match rest[at..].chars().next() {
+            None | Some('\n') => return Err("unterminated quoted string".to_owned()),
+            // What stands for bytes that are no UTF-8.
+            Some(char::REPLACEMENT_CHARACTER) => return Err(INVALID.to_owned()),
+            Some(c) if c == open => return Ok(at + 1),
+            Some('\\') => at += 1 + unescape(&rest[at + 1..], open)?.1,
+            Some(c) => at += c.len_utf8(),
         }
     }
-}
-
-/// The characters of `rest` after the first `skip` bytes of its end `tail`.
-fn skipped<'a>(rest: &'a str, tail: &str, skip: usize) -> std::str::CharIndices<'a> {
-    let at = rest.len() - tail.len() + skip;
-    let mut chars = rest.char_indices();
-    while rest.len() - chars.as_str().len() < at && chars.next().is_some() {}
-    chars
 }
 
 enum Unescaped {
@@ -78,8 +73,30 @@ fn unescape(tail: &str, quote: char) -> Result<(Unescaped, usize), String> {
     Ok((meant, skip + digits))
 }
 
-/// The text of a string literal that [`scan_string`] accepted. Bytes that `\xff` makes and that are no UTF-8 become
-/// U+FFFD.
+/// Where the last private plane of Unicode keeps bytes that are no UTF-8 (`\xff` makes such), apart from all text.
+const RAW_BYTES: u32 = 0x0010_ff00;
+
+fn raw_byte(c: char) -> Option<u8> {
+    let byte = u32::from(c).checked_sub(RAW_BYTES)?;
+    u8::try_from(byte).ok().filter(|byte| *byte >= 0x80)
+}
+
+/// Whether an unquoted text has no bytes that are no UTF-8: no label is called or has what is none.
+pub(crate) fn is_utf8(text: &str) -> bool {
+    !text.chars().any(|c| raw_byte(c).is_some())
+}
+
+fn from_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let raw = chunk.invalid().iter();
+        text.extend(raw.filter_map(|byte| char::from_u32(RAW_BYTES + u32::from(*byte))));
+    }
+    text
+}
+
+/// The text of a string literal that [`scan_string`] accepted. [`is_utf8`] tells of bytes in it that are no UTF-8.
 pub(crate) fn unquote(literal: &str) -> String {
     let Some(quote) = literal.chars().next() else {
         return String::new();
@@ -104,7 +121,7 @@ pub(crate) fn unquote(literal: &str) -> String {
         rest = &tail[skip..];
     }
     bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
+    from_bytes(&bytes)
 }
 
 /// Go's `%#U`.
@@ -122,6 +139,9 @@ fn escaped(c: char, quote: char) -> String {
         '\r' => r"\r".to_owned(),
         '\t' => r"\t".to_owned(),
         '\u{b}' => r"\v".to_owned(),
+        c if raw_byte(c).is_some() => {
+            format!("\\x{:02x}", raw_byte(c).unwrap_or_default())
+        }
         c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
         c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
         c => c.to_string(),
@@ -190,6 +210,14 @@ mod tests {
         ] {
             assert_eq!(scan_string(literal), Err(message.to_owned()), "{literal}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_kept() {
+        let text = unquote(r#""a\xc5z\xc3\xa9""#);
+        assert!(!is_utf8(&text));
+        assert_eq!(quote(&text), r#""a\xc5zé""#);
+        assert!(is_utf8("a\u{fffd}"));
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(crate) enum Keyword {
     GroupLeft,
     GroupRight,
     Bool,
+    Fill,
+    FillLeft,
+    FillRight,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,9 @@ pub(crate) enum TokenKind {
     Start,
     End,
     Step,
+    Range,
+    MinOf,
+    MaxOf,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +105,15 @@ pub(super) fn keyword(word: &str) -> Option<TokenKind> {
         "group_left" => TokenKind::Keyword(Keyword::GroupLeft),
         "group_right" => TokenKind::Keyword(Keyword::GroupRight),
         "bool" => TokenKind::Keyword(Keyword::Bool),
+        "fill" => TokenKind::Keyword(Keyword::Fill),
+        "fill_left" => TokenKind::Keyword(Keyword::FillLeft),
+        "fill_right" => TokenKind::Keyword(Keyword::FillRight),
         "start" => TokenKind::Start,
         "end" => TokenKind::End,
         "step" => TokenKind::Step,
+        "range" => TokenKind::Range,
+        "min_of" => TokenKind::MinOf,
+        "max_of" => TokenKind::MaxOf,
         "inf" | "nan" => TokenKind::Number,
         _ => return None,
     })

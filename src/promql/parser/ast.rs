@@ -46,6 +46,29 @@ pub struct VectorSelector {
     pub name: Option<String>,
     pub matchers: Vec<Matcher>,
     pub shift: TimeShift,
+    /// An `offset` that has to be computed first ([`super::duration::resolve`]); `shift` has none then.
+    pub offset_expr: Option<Box<DurationExpr>>,
+    pub extended: Option<Extended>,
+}
+
+/// How a range treats its boundaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    /// `anchored`: the sample before the range counts as one at its start.
+    Anchored,
+    /// `smoothed`: values at both boundaries are interpolated.
+    Smoothed,
+}
+
+impl Extended {
+    /// As it is written in a query.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// `offset` and `@`.
@@ -67,19 +90,52 @@ pub enum At {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RangeSelector {
     pub selector: VectorSelector,
-    /// Milliseconds.
+    /// Milliseconds; 0 as long as `range_expr` is not resolved.
     pub range: i64,
+    pub range_expr: Option<Box<DurationExpr>>,
 }
 
 /// `expr[range:step]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subquery {
     pub expr: Box<Expr>,
-    /// Milliseconds.
+    /// Milliseconds; 0 as long as `range_expr` is not resolved.
     pub range: i64,
-    /// Milliseconds.
+    /// Milliseconds; `None` as long as `step_expr` is not resolved.
     pub step: Option<i64>,
     pub shift: TimeShift,
+    pub range_expr: Option<Box<DurationExpr>>,
+    pub step_expr: Option<Box<DurationExpr>>,
+    pub offset_expr: Option<Box<DurationExpr>>,
+}
+
+/// A duration that depends on the query's step or range, or is at least no plain number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurationExpr {
+    pub span: Span,
+    pub kind: DurationKind,
+    /// Whether parentheses stand around it.
+    pub wrapped: bool,
+    /// Nodes on the longest way down, this one included.
+    pub(crate) depth: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum DurationKind {
+    /// Seconds.
+    Number(Number),
+    /// `step()`.
+    Step,
+    /// `range()`.
+    Range,
+    /// `min_of(a, b)`.
+    MinOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// `max_of(a, b)`.
+    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// `-a`.
+    Negative(Box<DurationExpr>),
+    /// `a + b`; arithmetic operators only.
+    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
 }
 
 /// `function(args)`.
@@ -110,7 +166,7 @@ pub struct Binary {
 }
 
 /// How the series of two vectors find each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matching {
     pub cardinality: Cardinality,
     pub on: bool,
@@ -118,6 +174,10 @@ pub struct Matching {
     pub labels: Vec<String>,
     /// The labels of `group_left` or `group_right`.
     pub include: Vec<String>,
+    /// What stands for a series that the left side does not have (`fill`, `fill_left`).
+    pub fill_left: Option<f64>,
+    /// What stands for a series that the right side does not have (`fill`, `fill_right`).
+    pub fill_right: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,6 +248,7 @@ vocabulary! {
     BinaryOp {
         Add = "+", Sub = "-", Mul = "*", Div = "/", Mod = "%", Pow = "^", Atan2 = "atan2",
         Eql = "==", Neq = "!=", Gtr = ">", Lss = "<", Gte = ">=", Lte = "<=",
+        TrimUpper = "</", TrimLower = ">/",
         And = "and", Or = "or", Unless = "unless",
     }
 }
@@ -222,7 +283,14 @@ impl BinaryOp {
         match self {
             Self::Or => 1,
             Self::And | Self::Unless => 2,
-            Self::Eql | Self::Neq | Self::Gtr | Self::Lss | Self::Gte | Self::Lte => 3,
+            Self::Eql
+            | Self::Neq
+            | Self::Gtr
+            | Self::Lss
+            | Self::Gte
+            | Self::Lte
+            | Self::TrimUpper
+            | Self::TrimLower => 3,
             Self::Add | Self::Sub => 4,
             Self::Mul | Self::Div | Self::Mod | Self::Atan2 => 5,
             Self::Pow => 6,
@@ -311,6 +379,24 @@ impl ExprKind {
                 .chain([aggregate.expr.as_ref()])
                 .collect(),
             Self::Binary(binary) => vec![&binary.left, &binary.right],
+            Self::Unary { operand, .. } => vec![operand],
+            Self::Paren(inner) => vec![inner],
+        }
+    }
+
+    /// [`Self::children`], to be changed. Whoever does keeps the tree's depth.
+    pub(crate) fn children_mut(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Self::Number(_) | Self::String(_) | Self::Selector(_) | Self::Range(_) => Vec::new(),
+            Self::Subquery(subquery) => vec![&mut subquery.expr],
+            Self::Call(call) => call.args.iter_mut().collect(),
+            Self::Aggregate(aggregate) => aggregate
+                .param
+                .as_deref_mut()
+                .into_iter()
+                .chain([aggregate.expr.as_mut()])
+                .collect(),
+            Self::Binary(binary) => vec![&mut binary.left, &mut binary.right],
             Self::Unary { operand, .. } => vec![operand],
             Self::Paren(inner) => vec![inner],
         }

@@ -114,7 +114,7 @@ fn check_call(call: &Call, span: Span) -> Checked {
         Variadic::Once if given != wanted => {
             return error(span, format!("expected {wanted} argument(s) {call_to}"));
         }
-        Variadic::Optional | Variadic::Repeated if given + 1 < wanted => {
+        Variadic::Optional | Variadic::Repeated | Variadic::UpTo(_) if given + 1 < wanted => {
             return error(
                 span,
                 format!("expected at least {} argument(s) {call_to}", wanted - 1),
@@ -126,15 +126,51 @@ fn check_call(call: &Call, span: Span) -> Checked {
                 format!("expected at most {wanted} argument(s) {call_to}"),
             );
         }
+        Variadic::UpTo(more) if given + 1 > wanted + more => {
+            let most = wanted + more - 1;
+            return error(
+                span,
+                format!("expected at most {most} argument(s) {call_to}"),
+            );
+        }
         _ => {}
+    }
+    if call.function.name == "info" {
+        check_info(call, span)?;
     }
     let context = format!("call to function {}", quote(name));
     for (at, arg) in call.args.iter().enumerate() {
         if let Some(wanted) = call.function.args.get(at).or(call.function.args.last()) {
-            expect(arg, *wanted, &context)?;
+            let selects_labels = call.function.name == "info" && at == 1;
+            if !selects_labels {
+                expect(arg, *wanted, &context)?;
+            }
         }
     }
     Ok(())
+}
+
+/// The second argument of `info` is no expression: it selects labels, none at all if it is empty.
+fn check_info(call: &Call, span: Span) -> Checked {
+    let Some(arg) = call.args.get(1) else {
+        return Ok(());
+    };
+    if arg.value_type() != ValueType::Vector {
+        let (wanted, got) = (
+            ValueType::Vector.documented(),
+            arg.value_type().documented(),
+        );
+        let message = format!("expected type {wanted} in call to function \"info\", got {got}");
+        return error(span, message);
+    }
+    match &arg.kind {
+        ExprKind::Selector(selector) if selector.name.is_some() => error(
+            arg.span,
+            "expected label selectors only, got vector selector instead",
+        ),
+        ExprKind::Selector(_) => Ok(()),
+        _ => error(arg.span, "expected label selectors only"),
+    }
 }
 
 fn check_binary(binary: &Binary, span: Span) -> Checked {
@@ -175,9 +211,14 @@ fn check_binary(binary: &Binary, span: Span) -> Checked {
 fn check_matching(binary: &Binary, types: [ValueType; 2], span: Span) -> Checked {
     let (op, matching) = (binary.op, &binary.matching);
     let name = quote(op.as_str());
+    let fills = matching.fill_left.or(matching.fill_right).is_some();
     if types != [ValueType::Vector; 2] {
         if !matching.labels.is_empty() {
             return error(span, "vector matching only allowed between instant vectors");
+        }
+        if fills {
+            let message = "filling in missing series only allowed between instant vectors";
+            return error(span, message);
         }
         if op.is_set() {
             let message = format!("set operator {name} not allowed in binary scalar expression");
@@ -185,6 +226,11 @@ fn check_matching(binary: &Binary, types: [ValueType; 2], span: Span) -> Checked
         }
     } else if op.is_set() && matching.cardinality != Cardinality::OneToOne {
         return error(span, format!("no grouping allowed for {name} operation"));
+    } else if op.is_set() && fills {
+        return error(
+            span,
+            "filling in missing series not allowed for set operators",
+        );
     }
     Ok(())
 }

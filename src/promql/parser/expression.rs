@@ -45,6 +45,15 @@ impl<'a> Parser<'a> {
             return_bool,
             matching,
         };
+        let fills = binary
+            .matching
+            .fill_left
+            .or(binary.matching.fill_right)
+            .is_some();
+        if fills && !self.features.fill_modifiers {
+            let message = "binop fill modifiers are experimental and not enabled";
+            return self.error_ahead(span, message);
+        }
         self.node(span, ExprKind::Binary(binary))
     }
 
@@ -53,20 +62,77 @@ impl<'a> Parser<'a> {
         match self.peek() {
             TokenKind::Keyword(Keyword::On) => matching.on = true,
             TokenKind::Keyword(Keyword::Ignoring) => {}
-            _ => return Ok(matching),
+            _ => {
+                self.fill(&mut matching)?;
+                return Ok(matching);
+            }
         }
         self.advance();
         matching.labels = self.grouping_labels()?;
         matching.cardinality = match self.peek() {
             TokenKind::Keyword(Keyword::GroupLeft) => Cardinality::ManyToOne,
             TokenKind::Keyword(Keyword::GroupRight) => Cardinality::OneToMany,
-            _ => return Ok(matching),
+            _ => Cardinality::OneToOne,
+        };
+        if matching.cardinality != Cardinality::OneToOne {
+            self.advance();
+            let fills = matches!(
+                self.peek(),
+                TokenKind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)
+            );
+            if self.peek() == TokenKind::LeftParen || !fills && !self.at_expression() {
+                matching.include = self.grouping_labels()?;
+            }
+        }
+        self.fill(&mut matching)?;
+        Ok(matching)
+    }
+
+    /// `fill (0)`, or one or both of `fill_left (0)` and `fill_right (0)`.
+    fn fill(&mut self, matching: &mut Matching) -> Parsed<()> {
+        if self.accept(TokenKind::Keyword(Keyword::Fill)).is_some() {
+            let value = Some(self.fill_value()?);
+            (matching.fill_left, matching.fill_right) = (value, value);
+            return Ok(());
+        }
+        loop {
+            match self.peek() {
+                TokenKind::Keyword(Keyword::FillLeft) if matching.fill_left.is_none() => {
+                    self.advance();
+                    matching.fill_left = Some(self.fill_value()?);
+                }
+                TokenKind::Keyword(Keyword::FillRight) if matching.fill_right.is_none() => {
+                    self.advance();
+                    matching.fill_right = Some(self.fill_value()?);
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn fill_value(&mut self) -> Parsed<f64> {
+        if self.accept(TokenKind::LeftParen).is_none() {
+            return Err(self.unexpected_here());
+        }
+        let negative = match self.peek() {
+            TokenKind::Operator(BinaryOp::Sub) => true,
+            TokenKind::Operator(BinaryOp::Add) => false,
+            _ => return self.fill_number(),
         };
         self.advance();
-        if self.peek() == TokenKind::LeftParen {
-            matching.include = self.grouping_labels()?;
+        let value = self.fill_number()?;
+        Ok(if negative { -value } else { value })
+    }
+
+    fn fill_number(&mut self) -> Parsed<f64> {
+        if !matches!(self.peek(), TokenKind::Number | TokenKind::Duration) {
+            return Err(self.unexpected_here());
         }
-        Ok(matching)
+        let (_, number) = self.number()?;
+        match self.accept(TokenKind::RightParen) {
+            Some(_) => Ok(number.value),
+            None => Err(self.unexpected_here()),
+        }
     }
 
     fn unary(&mut self) -> Parsed<Expr> {
@@ -114,7 +180,16 @@ impl<'a> Parser<'a> {
             }
             (TokenKind::LeftParen, _) => self.paren(),
             (TokenKind::LeftBrace, _) => self.selector(None),
-            (TokenKind::Identifier, TokenKind::LeftParen) => self.call(),
+            (
+                TokenKind::Identifier
+                | TokenKind::Start
+                | TokenKind::End
+                | TokenKind::Step
+                | TokenKind::Range
+                | TokenKind::MinOf
+                | TokenKind::MaxOf,
+                TokenKind::LeftParen,
+            ) => self.call(),
             (
                 TokenKind::Aggregator(op),
                 TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without),
@@ -175,7 +250,10 @@ impl<'a> Parser<'a> {
             | TokenKind::Aggregator(_)
             | TokenKind::Start
             | TokenKind::End
-            | TokenKind::Step => true,
+            | TokenKind::Step
+            | TokenKind::Range
+            | TokenKind::MinOf
+            | TokenKind::MaxOf => true,
             TokenKind::Operator(op) => op.is_set(),
             TokenKind::Keyword(keyword) => matches!(
                 keyword,
@@ -184,6 +262,9 @@ impl<'a> Parser<'a> {
                     | Keyword::Offset
                     | Keyword::Anchored
                     | Keyword::Smoothed
+                    | Keyword::Fill
+                    | Keyword::FillLeft
+                    | Keyword::FillRight
             ),
             _ => false,
         };
@@ -221,8 +302,8 @@ impl<'a> Parser<'a> {
             let Some(comma) = self.accept(TokenKind::Comma) else {
                 return Err(self.unexpected_here());
             };
-            if self.peek() == TokenKind::RightParen {
-                return self.error(
+            if !self.at_expression() {
+                return self.error_ahead(
                     comma.span,
                     "trailing commas not allowed in function call args",
                 );
@@ -264,7 +345,7 @@ impl<'a> Parser<'a> {
         span: crate::Span,
     ) -> Parsed<Aggregate> {
         if args.is_empty() {
-            return self.error(span, "no arguments for aggregate expression provided");
+            return self.error_ahead(span, "no arguments for aggregate expression provided");
         }
         if op.is_experimental() && !self.features.experimental_functions {
             let message = format!(
@@ -272,7 +353,7 @@ impl<'a> Parser<'a> {
                  --enable-feature=promql-experimental-functions",
                 op.as_str()
             );
-            return self.error(span, message);
+            return self.error_ahead(span, message);
         }
         let wanted = if op.param().is_some() { 2 } else { 1 };
         let given = args.len();
@@ -285,7 +366,7 @@ impl<'a> Parser<'a> {
                 param,
                 expr: Box::new(expr),
             }),
-            _ => self.error(
+            _ => self.error_ahead(
                 span,
                 format!(
                     "wrong number of arguments for aggregate expression provided, \

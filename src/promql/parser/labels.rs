@@ -5,7 +5,7 @@ use model::{METRIC_NAME, MatchKind, Matcher};
 use super::ast::{BinaryOp, Expr, ExprKind, TimeShift, VectorSelector};
 use super::{Parsed, Parser};
 use crate::Span;
-use crate::lexer::text::{quote, unquote};
+use crate::lexer::text::{is_utf8, quote, unquote};
 use crate::lexer::{Keyword, Token, TokenKind};
 
 /// What messages call the braces of a selector.
@@ -33,6 +33,8 @@ impl<'a> Parser<'a> {
             name,
             matchers,
             shift: TimeShift::default(),
+            offset_expr: None,
+            extended: None,
         };
         self.node(start.to(self.last().span), ExprKind::Selector(selector))
     }
@@ -116,12 +118,14 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Keyword(
                 Keyword::By
-                | Keyword::Without
                 | Keyword::On
                 | Keyword::Ignoring
                 | Keyword::GroupLeft
                 | Keyword::GroupRight
                 | Keyword::Bool
+                | Keyword::Fill
+                | Keyword::FillLeft
+                | Keyword::FillRight
                 | Keyword::Offset
                 | Keyword::Anchored
                 | Keyword::Smoothed,
@@ -131,11 +135,14 @@ impl<'a> Parser<'a> {
             | TokenKind::Aggregator(_)
             | TokenKind::Start
             | TokenKind::End
-            | TokenKind::Step => token.text.to_owned(),
+            | TokenKind::Step
+            | TokenKind::Range
+            | TokenKind::MinOf
+            | TokenKind::MaxOf => token.text.to_owned(),
             _ => return Err(self.unexpected(GROUPING, "label")),
         };
         self.advance();
-        if name.is_empty() {
+        if name.is_empty() || !is_utf8(&name) {
             let message = format!("invalid label name for grouping: {}", quote(&name));
             return self.error(token.span, message);
         }

@@ -3,16 +3,20 @@
 
 pub mod ast;
 mod check;
+pub mod duration;
 mod expression;
 mod labels;
 mod modifier;
+mod pretty;
 mod printer;
 
 use model::Matcher;
 
+pub use pretty::prettify;
+
 use crate::Span;
 use crate::lexer::{self, Token, TokenKind};
-use ast::{Expr, ExprKind};
+use ast::{BinaryOp, Expr, ExprKind};
 
 /// Parentheses in parentheses, at most.
 const MAX_NESTING: u32 = 128;
@@ -32,6 +36,25 @@ pub struct ParseError {
 pub struct Features {
     /// `--enable-feature=promql-experimental-functions`.
     pub experimental_functions: bool,
+    /// `--enable-feature=promql-duration-expr`; Prometheus 3.15 has them always, Thanos 0.42 not.
+    pub duration_expressions: bool,
+    /// `--enable-feature=promql-extended-range-selectors`: `anchored` and `smoothed`.
+    pub extended_ranges: bool,
+    /// `--enable-feature=promql-binop-fill-modifiers`.
+    pub fill_modifiers: bool,
+}
+
+impl Features {
+    /// Everything there is.
+    #[must_use]
+    pub fn all() -> Self {
+        Self {
+            experimental_functions: true,
+            duration_expressions: true,
+            extended_ranges: true,
+            fill_modifiers: true,
+        }
+    }
 }
 
 /// Reads an expression and checks its types.
@@ -146,6 +169,11 @@ impl<'a> Parser<'a> {
         self.tokens[self.position.saturating_sub(1).min(self.tokens.len() - 1)]
     }
 
+    /// Where the last closing bracket or number that was read ends.
+    fn last_closing(&self) -> Span {
+        self.last().span
+    }
+
     fn end(&self) -> Parsed<()> {
         match self.peek() {
             TokenKind::Eof => Ok(()),
@@ -185,15 +213,33 @@ impl<'a> Parser<'a> {
         self.unexpected(context, "")
     }
 
-    /// An error about what was read; but a lexer's error right ahead comes first, as it does in Prometheus.
+    /// An error about what was read.
     fn error<T>(&self, span: Span, message: impl Into<String>) -> Parsed<T> {
-        if self.peek() == TokenKind::Error {
-            return Err(self.unexpected("", ""));
-        }
         Err(ParseError {
             span,
             message: message.into(),
         })
+    }
+
+    /// An error about what the token ahead completes: where the lexer gives up right there, that comes first.
+    fn error_ahead<T>(&self, span: Span, message: impl Into<String>) -> Parsed<T> {
+        match self.peek() {
+            TokenKind::Error => Err(self.unexpected("", "")),
+            _ => self.error(span, message),
+        }
+    }
+
+    /// Whether an expression can begin with the token ahead.
+    fn at_expression(&self) -> bool {
+        match self.peek() {
+            TokenKind::Number
+            | TokenKind::Duration
+            | TokenKind::String
+            | TokenKind::LeftParen
+            | TokenKind::LeftBrace
+            | TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub) => true,
+            _ => self.metric_name().is_some(),
+        }
     }
 
     fn node(&self, span: Span, kind: ExprKind) -> Parsed<Expr> {

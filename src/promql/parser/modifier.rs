@@ -1,12 +1,29 @@
 //! What may follow an operand: `[range]`, `[range:step]`, `offset`, `@`.
 
-use super::ast::{At, BinaryOp, Expr, ExprKind, Number, RangeSelector, Subquery, TimeShift};
+use super::ast::{
+    At, BinaryOp, DurationExpr, Expr, ExprKind, Extended, Number, RangeSelector, Subquery,
+    TimeShift,
+};
+use super::duration::{Place, milliseconds};
 use super::{Parsed, Parser};
 use crate::Span;
 use crate::lexer::{Keyword, TokenKind};
 
-/// Seconds in Go's longest duration.
-const MAX_SECONDS: f64 = 9_223_372_036.854_775;
+const RANGE: Place = Place {
+    context: "subquery or range selector",
+    expected: "number, duration, step(), or range()",
+};
+const SUBQUERY_STEP: Place = Place {
+    context: "subquery selector",
+    expected: "number, duration, step(), range(), or \"]\"",
+};
+const OFFSET: Place = Place {
+    context: "offset",
+    expected: "number, duration, step(), or range()",
+};
+
+/// Milliseconds, or what gives them.
+type Duration = (i64, Option<Box<DurationExpr>>);
 
 impl Parser<'_> {
     pub(super) fn modifiers(&mut self, operand: Expr) -> Parsed<Expr> {
@@ -16,30 +33,47 @@ impl Parser<'_> {
                 TokenKind::LeftBracket => self.range(expr)?,
                 TokenKind::Keyword(Keyword::Offset) => self.offset(expr)?,
                 TokenKind::At => self.at(expr)?,
-                TokenKind::Keyword(Keyword::Anchored) => {
-                    return self.not_enabled(&expr, "anchored");
-                }
-                TokenKind::Keyword(Keyword::Smoothed) => {
-                    return self.not_enabled(&expr, "smoothed");
-                }
+                TokenKind::Keyword(Keyword::Anchored) => self.extend(expr, Extended::Anchored)?,
+                TokenKind::Keyword(Keyword::Smoothed) => self.extend(expr, Extended::Smoothed)?,
                 _ => return Ok(expr),
             };
         }
     }
 
-    fn not_enabled(&self, expr: &Expr, modifier: &str) -> Parsed<Expr> {
-        self.error(
-            expr.span,
-            format!("{modifier} modifier is experimental and not enabled"),
-        )
+    /// `anchored`, `smoothed`.
+    fn extend(&mut self, mut expr: Expr, extended: Extended) -> Parsed<Expr> {
+        self.advance();
+        let (span, word) = (expr.span, extended.as_str());
+        if !self.features.extended_ranges {
+            let message = format!("{word} modifier is experimental and not enabled");
+            return self.error(span, message);
+        }
+        let selector = match &mut expr.kind {
+            ExprKind::Selector(selector) => selector,
+            ExprKind::Range(range) => &mut range.selector,
+            ExprKind::Subquery(_) => {
+                let message = format!("{word} modifier is not supported for subqueries");
+                return self.error(span, message);
+            }
+            _ => return self.error(span, format!("{word} modifier not implemented")),
+        };
+        match selector.extended {
+            Some(other) if other != extended => self.error(
+                span,
+                "anchored and smoothed modifiers cannot be used together",
+            ),
+            _ => {
+                selector.extended = Some(extended);
+                Ok(expr)
+            }
+        }
     }
 
     fn range(&mut self, expr: Expr) -> Parsed<Expr> {
-        const EXPECTED: &str = "number, duration, or step()";
         let open = self.advance().span;
-        let range = self.positive_duration("subquery or range selector", EXPECTED)?;
+        let (range, range_expr) = self.positive_duration(RANGE)?;
         if self.accept(TokenKind::Colon).is_some() {
-            return self.subquery(expr, range);
+            return self.subquery(expr, (range, range_expr));
         }
         let close = self.expect(
             TokenKind::RightBracket,
@@ -51,93 +85,81 @@ impl Parser<'_> {
         let ExprKind::Selector(selector) = expr.kind else {
             return self.error(brackets, "ranges only allowed for vector selectors");
         };
-        if selector.shift.offset != 0 {
+        if selector.shift.offset != 0 || selector.offset_expr.is_some() {
             return self.error(brackets, "no offset modifiers allowed before range");
         }
         if selector.shift.at.is_some() {
             return self.error(brackets, "no @ modifiers allowed before range");
         }
-        self.node(span, ExprKind::Range(RangeSelector { selector, range }))
+        let range = RangeSelector {
+            selector,
+            range,
+            range_expr,
+        };
+        self.node(span, ExprKind::Range(range))
     }
 
-    fn subquery(&mut self, expr: Expr, range: i64) -> Parsed<Expr> {
-        const CONTEXT: &str = "subquery selector";
-        const EXPECTED: &str = "number, duration, or step() or \"]\"";
-        let step = match self.peek() {
-            TokenKind::RightBracket => None,
-            _ => Some(self.positive_duration(CONTEXT, EXPECTED)?),
+    fn subquery(&mut self, expr: Expr, (range, range_expr): Duration) -> Parsed<Expr> {
+        let (step, step_expr) = match self.peek() {
+            TokenKind::RightBracket => (None, None),
+            _ => match self.positive_duration(SUBQUERY_STEP)? {
+                (step, None) => (Some(step), None),
+                (_, step_expr) => (None, step_expr),
+            },
         };
-        let close = self.expect(TokenKind::RightBracket, CONTEXT, "\"]\"")?;
+        let close = self.expect(TokenKind::RightBracket, "subquery selector", "\"]\"")?;
         let span = expr.span.to(close.span);
-        let shift = TimeShift::default();
         let subquery = Subquery {
             expr: Box::new(expr),
             range,
             step,
-            shift,
+            shift: TimeShift::default(),
+            range_expr,
+            step_expr,
+            offset_expr: None,
         };
         self.node(span, ExprKind::Subquery(subquery))
     }
 
-    /// A duration over zero, in milliseconds.
-    fn positive_duration(&mut self, context: &str, expected: &str) -> Parsed<i64> {
-        let (span, seconds) = self.duration(context, expected)?;
-        if let TokenKind::Operator(_) = self.peek() {
-            return self.error(span, "experimental duration expression is not enabled");
+    /// A duration over zero, as far as that is known.
+    fn positive_duration(&mut self, place: Place) -> Parsed<Duration> {
+        let duration = self.duration(0, place)?;
+        match duration.literal() {
+            Some(seconds) if seconds > 0.0 => Ok((milliseconds(seconds), None)),
+            // Not a number is not at or below zero either.
+            Some(seconds) if seconds.is_nan() => Ok((milliseconds(seconds), None)),
+            Some(_) => self.error_ahead(duration.span, "duration must be greater than 0"),
+            None => Ok((0, Some(Box::new(duration)))),
         }
-        if seconds <= 0.0 {
-            return self.error(span, "duration must be greater than 0");
-        }
-        Ok(milliseconds(seconds))
-    }
-
-    fn duration(&mut self, context: &str, expected: &str) -> Parsed<(Span, f64)> {
-        let sign = match self.peek() {
-            TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub) => Some(self.advance()),
-            _ => None,
-        };
-        match self.peek() {
-            TokenKind::Number | TokenKind::Duration => {}
-            TokenKind::LeftParen => {
-                let span = self.token().span;
-                return self.error(span, "experimental duration expression is not enabled");
-            }
-            TokenKind::Step | TokenKind::Aggregator(_) => {
-                let span = self.token().span;
-                return self.error(span, "functions of durations are not supported yet");
-            }
-            _ => return Err(self.unexpected(context, expected)),
-        }
-        let (mut span, Number { value, .. }) = self.number()?;
-        let mut seconds = value;
-        if let Some(sign) = sign {
-            span = sign.span.to(span);
-            if sign.text == "-" {
-                seconds = -seconds;
-            }
-        }
-        if !(-MAX_SECONDS..=MAX_SECONDS).contains(&seconds) {
-            return self.error(span, "duration out of range");
-        }
-        Ok((span, seconds))
     }
 
     fn offset(&mut self, mut expr: Expr) -> Parsed<Expr> {
         self.advance();
-        let (span, seconds) = self.duration("offset", "number, duration, or step()")?;
-        let place = expr.span;
-        let Some(shift) = shift_of(&mut expr) else {
+        let duration = self.offset_duration(OFFSET)?;
+        let (place, end) = (expr.span, self.last_closing());
+        let found = match &mut expr.kind {
+            ExprKind::Selector(selector) => Some((&mut selector.shift, &mut selector.offset_expr)),
+            ExprKind::Range(range) => {
+                Some((&mut range.selector.shift, &mut range.selector.offset_expr))
+            }
+            ExprKind::Subquery(subquery) => Some((&mut subquery.shift, &mut subquery.offset_expr)),
+            _ => None,
+        };
+        let Some((shift, offset_expr)) = found else {
             return self.error(
                 place,
                 "offset modifier must be preceded by an instant vector selector \
                  or range vector selector or a subquery",
             );
         };
-        if shift.offset != 0 {
+        if shift.offset != 0 || offset_expr.is_some() {
             return self.error(place, "offset may not be set multiple times");
         }
-        shift.offset = milliseconds(seconds);
-        expr.span = place.to(span);
+        match duration.literal() {
+            Some(seconds) => shift.offset = milliseconds(seconds),
+            None => *offset_expr = Some(Box::new(duration)),
+        }
+        expr.span = place.to(end);
         Ok(expr)
     }
 
@@ -156,7 +178,7 @@ impl Parser<'_> {
             return self.error(place, "@ <timestamp> may not be set multiple times");
         }
         shift.at = Some(at);
-        expr.span = place.to(self.last().span);
+        expr.span = place.to(self.last_closing());
         Ok(expr)
     }
 
@@ -209,9 +231,4 @@ fn shift_of(expr: &mut Expr) -> Option<&mut TimeShift> {
         ExprKind::Subquery(subquery) => Some(&mut subquery.shift),
         _ => None,
     }
-}
-
-/// As Go gets there: rounded to nanoseconds, then cut.
-fn milliseconds(seconds: f64) -> i64 {
-    (seconds * 1e9).round() as i64 / 1_000_000
 }

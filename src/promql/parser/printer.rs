@@ -5,10 +5,11 @@ use std::fmt::{self, Display, Formatter};
 use model::{METRIC_NAME, MatchKind, Matcher, format_duration};
 
 use super::ast::{
-    Aggregate, At, Binary, Cardinality, Expr, ExprKind, Number, TimeShift, VectorSelector,
+    Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, Extended,
+    Matching, Number, Subquery, VectorSelector,
 };
 use crate::lexer::text::quote;
-use crate::number::format_plain;
+use crate::number::{format_plain, format_short};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -17,21 +18,20 @@ impl Display for Expr {
             ExprKind::String(text) => f.write_str(&quote(text)),
             ExprKind::Selector(selector) => {
                 write_series(f, selector)?;
-                selector.shift.fmt(f)
+                write_at(f, selector.shift.at)?;
+                write_extended(f, selector.extended)?;
+                write_offset(f, selector.shift.offset, selector.offset_expr.as_deref())
             }
             ExprKind::Range(range) => {
                 write_series(f, &range.selector)?;
-                write!(
-                    f,
-                    "[{}]{}",
-                    format_duration(range.range),
-                    range.selector.shift
-                )
+                let selector = &range.selector;
+                write!(f, "[{}]", print_duration(range.range, &range.range_expr))?;
+                write_extended(f, selector.extended)?;
+                write_at(f, selector.shift.at)?;
+                write_offset(f, selector.shift.offset, selector.offset_expr.as_deref())
             }
             ExprKind::Subquery(subquery) => {
-                let step = subquery.step.map(format_duration).unwrap_or_default();
-                let range = format_duration(subquery.range);
-                write!(f, "{}[{range}:{step}]{}", subquery.expr, subquery.shift)
+                write!(f, "{}{}", subquery.expr, subquery.suffix())
             }
             ExprKind::Call(call) => {
                 write!(f, "{}(", call.function.name)?;
@@ -70,7 +70,7 @@ fn write_series(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result
         .map(print_matcher)
         .collect();
     matchers.sort();
-    match matchers.is_empty() {
+    match matchers.is_empty() && selector.name.is_some() {
         true => Ok(()),
         false => write!(f, "{{{}}}", matchers.join(",")),
     }
@@ -100,18 +100,76 @@ fn print_labels(names: &[String]) -> String {
         .join(", ")
 }
 
-impl Display for TimeShift {
+fn write_at(f: &mut Formatter<'_>, at: Option<At>) -> fmt::Result {
+    match at {
+        None => Ok(()),
+        Some(At::Time(ms)) => write!(f, " @ {:.3}", ms as f64 / 1000.0),
+        Some(At::Start) => f.write_str(" @ start()"),
+        Some(At::End) => f.write_str(" @ end()"),
+    }
+}
+
+fn write_offset(f: &mut Formatter<'_>, offset: i64, expr: Option<&DurationExpr>) -> fmt::Result {
+    match (expr, offset) {
+        (Some(expr), _) => write!(f, " offset {expr}"),
+        (None, 0) => Ok(()),
+        (None, offset) => write!(f, " offset {}", format_duration(offset)),
+    }
+}
+
+fn write_extended(f: &mut Formatter<'_>, extended: Option<Extended>) -> fmt::Result {
+    match extended {
+        None => Ok(()),
+        Some(extended) => write!(f, " {}", extended.as_str()),
+    }
+}
+
+fn print_duration(ms: i64, expr: &Option<Box<DurationExpr>>) -> String {
+    match expr {
+        Some(expr) => expr.to_string(),
+        None => format_duration(ms),
+    }
+}
+
+impl Subquery {
+    /// What stands after the expression: `[5m:1m] @ 7.000 offset 1m`.
+    pub(super) fn suffix(&self) -> String {
+        let step = match (self.step, &self.step_expr) {
+            (Some(ms), _) => format_duration(ms),
+            (None, Some(expr)) => expr.to_string(),
+            (None, None) => String::new(),
+        };
+        let range = print_duration(self.range, &self.range_expr);
+        format!("[{range}:{step}]{}", Shift(self))
+    }
+}
+
+/// The shift of a subquery.
+struct Shift<'s>(&'s Subquery);
+
+impl Display for Shift<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.at {
-            None => {}
-            Some(At::Time(ms)) => write!(f, " @ {:.3}", ms as f64 / 1000.0)?,
-            Some(At::Start) => f.write_str(" @ start()")?,
-            Some(At::End) => f.write_str(" @ end()")?,
+        write_at(f, self.0.shift.at)?;
+        write_offset(f, self.0.shift.offset, self.0.offset_expr.as_deref())
+    }
+}
+
+impl Display for DurationExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.wrapped { ("(", ")") } else { ("", "") };
+        f.write_str(open)?;
+        match &self.kind {
+            DurationKind::Number(number) => number.fmt(f)?,
+            DurationKind::Step => f.write_str("step()")?,
+            DurationKind::Range => f.write_str("range()")?,
+            DurationKind::MinOf(left, right) => write!(f, "min_of({left}, {right})")?,
+            DurationKind::MaxOf(left, right) => write!(f, "max_of({left}, {right})")?,
+            DurationKind::Negative(operand) => write!(f, "-{operand}")?,
+            DurationKind::Binary(op, left, right) => {
+                write!(f, "{left} {} {right}", op.as_str())?;
+            }
         }
-        match self.offset {
-            0 => Ok(()),
-            offset => write!(f, " offset {}", format_duration(offset)),
-        }
+        f.write_str(close)
     }
 }
 
@@ -122,15 +180,21 @@ fn write_joined(f: &mut Formatter<'_>, exprs: &[Expr]) -> fmt::Result {
     Ok(())
 }
 
+impl Aggregate {
+    /// What stands before the arguments: `sum by (a) `.
+    pub(super) fn head(&self) -> String {
+        let (op, labels) = (self.op.as_str(), print_labels(&self.grouping.labels));
+        match (self.grouping.without, labels.is_empty()) {
+            (true, _) => format!("{op} without ({labels}) "),
+            (false, false) => format!("{op} by ({labels}) "),
+            (false, true) => op.to_owned(),
+        }
+    }
+}
+
 impl Display for Aggregate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        let labels = print_labels(&self.grouping.labels);
-        match (self.grouping.without, labels.is_empty()) {
-            (true, _) => write!(f, " without ({labels}) ")?,
-            (false, false) => write!(f, " by ({labels}) ")?,
-            (false, true) => {}
-        }
+        f.write_str(&self.head())?;
         match &self.param {
             Some(param) => write!(f, "({param}, {})", self.expr),
             None => write!(f, "({})", self.expr),
@@ -140,9 +204,21 @@ impl Display for Aggregate {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.left, self.operator(), self.right)
+    }
+}
+
+impl Binary {
+    /// What stands between the operands: `> bool on (a)`.
+    pub(super) fn operator(&self) -> String {
         let boolean = if self.return_bool { " bool" } else { "" };
-        write!(f, "{} {}{boolean}", self.left, self.op.as_str())?;
-        let matching = &self.matching;
+        format!("{}{boolean}{}", self.op.as_str(), self.matching)
+    }
+}
+
+impl Display for Matching {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let matching = self;
         let grouped = matching.cardinality != Cardinality::OneToOne;
         if matching.on || grouped || !matching.labels.is_empty() {
             let word = if matching.on { "on" } else { "ignoring" };
@@ -155,6 +231,25 @@ impl Display for Binary {
             };
             write!(f, " group_{side} ({})", print_labels(&matching.include))?;
         }
-        write!(f, " {}", self.right)
+        matching.write_fills(f)
+    }
+}
+
+impl Matching {
+    fn write_fills(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self.fill_left, self.fill_right) {
+            (Some(left), Some(right)) if left == right => {
+                write!(f, " fill ({})", format_short(left))
+            }
+            (left, right) => {
+                if let Some(left) = left {
+                    write!(f, " fill_left ({})", format_short(left))?;
+                }
+                if let Some(right) = right {
+                    write!(f, " fill_right ({})", format_short(right))?;
+                }
+                Ok(())
+            }
+        }
     }
 }

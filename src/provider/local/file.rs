@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use plan::{Kind, PlanRequest, Planned, ProviderError};
@@ -150,28 +150,46 @@ pub(super) fn create(data_dir: &Path, planned: &Attributes) -> Result<Attributes
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".tks-")
-        .tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    let unfinished = unfinished(path);
+    remove(&unfinished)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(SECRET_MODE)
+        .open(&unfinished)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        let _ = remove(&unfinished);
+    }
+    written?;
     File::open(folder)?.sync_all()
+}
+
+/// Where a file is before it is whole: always the same name beside it, so that what a killed run left is found again.
+fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hash: String = sha256(name.as_bytes()).chars().take(16).collect();
+    path.with_file_name(format!(".tks-{hash}"))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn delete(data_dir: &Path, prior: &Attributes) -> Result<(), ProviderError> {
     let path = path_of(data_dir, prior)?;
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(cannot("remove", &path, error))
-        }
-        _ => {
-            super::remove_empty_parents(&path, data_dir);
-            Ok(())
-        }
+    for file in [&path, &unfinished(&path)] {
+        remove(file).map_err(|error| cannot("remove", file, error))?;
     }
+    super::remove_empty_parents(&path, data_dir);
+    Ok(())
 }
 
 fn cannot(act: &str, path: &Path, error: io::Error) -> ProviderError {

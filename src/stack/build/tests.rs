@@ -183,9 +183,11 @@ fn the_demo_has_the_units_of_its_roles() {
             "local/eu-west-1/observer/prometheus",
             "local/eu-west-1/observer/query",
             "local/eu-west-1/observer/storage",
+            "local/eu-west-1/observer/store",
             "local/eu-west-3/observee/ingress",
             "local/eu-west-3/observee/prometheus",
             "local/eu-west-3/observee/storage",
+            "local/eu-west-3/observee/store",
             "local/eu-west-3/observee/trust",
         ]
     );
@@ -286,8 +288,9 @@ fn rendered_files_are_what_their_readers_expect() {
     assert_eq!(labels["cluster"], "local-demo-eu-west-3-observee".into());
     assert_eq!(labels.len(), 3);
     let endpoints = content(format!("{FEDERATION}:local.file.endpoint"));
-    let address = format!("{FEDERATION}:local.process.querier/grpc:1");
-    assert_eq!(endpoints, format!("endpoints:\n- address: \"{address}\"\n"));
+    let querier = format!("- address: \"{FEDERATION}:local.process.querier/grpc:1\"\n");
+    let store = format!("- address: \"{FEDERATION}:local.process.store/grpc:1\"\n");
+    assert_eq!(endpoints, format!("endpoints:\n{querier}{store}"));
     let skipped = content(format!(
         "{OBSERVER}/prometheus:local.file.node_exporter_targets"
     ));
@@ -630,7 +633,7 @@ fn the_fleets_of_the_repository_are_right() {
     assert!(demo.platform_built && !demo.resources.is_empty());
     let thanos = load(&repository("thanos"), None).unwrap_or_else(|m| panic!("{m:#?}"));
     assert_eq!(thanos.fleet.platform, "aws");
-    assert!(!thanos.platform_built && thanos.resources.is_empty() && thanos.units.len() == 9);
+    assert!(!thanos.platform_built && thanos.resources.is_empty() && thanos.units.len() == 11);
     let ids: Vec<_> = thanos
         .clusters
         .iter()
@@ -679,7 +682,7 @@ fn an_observee_without_observers_has_no_door() {
         .into_iter()
         .map(|unit| unit.module)
         .collect();
-    assert_eq!(modules, ["prometheus", "storage"]);
+    assert_eq!(modules, ["prometheus", "storage", "store"]);
 }
 
 #[test]

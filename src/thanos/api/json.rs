@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use model::{Labels, Symbols, Timestamp};
+use model::{FloatHistogram, Labels, Symbols, Timestamp};
 use promql::{Answer, AnswerValue, RangeSeries};
 use serde::Serialize;
 
@@ -110,10 +110,86 @@ enum Rest {
     All(AnswerValue),
     Series {
         next: std::vec::IntoIter<RangeSeries>,
-        open: Option<(RangeSeries, usize)>,
+        open: Option<OpenSeries>,
         first: bool,
     },
     Nothing,
+}
+
+/// A series of which not all points are written.
+struct OpenSeries {
+    series: RangeSeries,
+    floats: usize,
+    histograms: usize,
+}
+
+impl From<RangeSeries> for OpenSeries {
+    fn from(series: RangeSeries) -> Self {
+        Self {
+            series,
+            floats: 0,
+            histograms: 0,
+        }
+    }
+}
+
+impl OpenSeries {
+    /// Writes some more points; `false` if there are none left. A kind of which there is none is not named.
+    fn push_points(&mut self, out: &mut Vec<u8>) -> bool {
+        let RangeSeries {
+            points, histograms, ..
+        } = &self.series;
+        if self.floats < points.len() {
+            push_some(
+                out,
+                br#","values":["#,
+                points,
+                &mut self.floats,
+                |out, (t, v)| {
+                    push_point(out, *t, *v);
+                },
+            );
+            return true;
+        }
+        if self.histograms < histograms.len() {
+            let done = &mut self.histograms;
+            push_some(
+                out,
+                br#","histograms":["#,
+                histograms,
+                done,
+                |out, (t, h)| {
+                    push_histogram_point(out, *t, h);
+                },
+            );
+            return true;
+        }
+        false
+    }
+}
+
+/// Writes items from `done` on, at most about a piece of them, in an array that `head` opens.
+fn push_some<T>(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    items: &[T],
+    done: &mut usize,
+    push: impl Fn(&mut Vec<u8>, &T),
+) {
+    if *done == 0 {
+        out.extend_from_slice(head);
+    }
+    for item in items.iter().skip(*done).take(POINTS) {
+        push_comma(out, *done);
+        push(out, item);
+        *done += 1;
+        if out.len() >= PIECE {
+            break;
+        }
+    }
+    if *done == items.len() {
+        out.push(b']');
+    }
 }
 
 impl Pieces {
@@ -159,8 +235,16 @@ impl Pieces {
                     push_comma(out, at);
                     out.extend_from_slice(br#"{"metric":"#);
                     push_labels(out, &sample.labels, &self.symbols);
-                    out.extend_from_slice(br#","value":"#);
-                    push_point(out, sample.t, sample.v);
+                    match &sample.histogram {
+                        None => {
+                            out.extend_from_slice(br#","value":"#);
+                            push_point(out, sample.t, sample.v);
+                        }
+                        Some(histogram) => {
+                            out.extend_from_slice(br#","histogram":"#);
+                            push_histogram_point(out, sample.t, histogram);
+                        }
+                    }
                     out.push(b'}');
                 }
             }
@@ -183,27 +267,20 @@ impl Pieces {
         let Rest::Series { next, open, first } = &mut self.rest else {
             return;
         };
-        let Some((series, done)) = open else {
+        let Some(series) = open else {
             match next.next() {
                 Some(series) => {
                     push_comma(out, usize::from(!std::mem::take(first)));
                     out.extend_from_slice(br#"{"metric":"#);
                     push_labels(out, &series.labels, &self.symbols);
-                    out.extend_from_slice(br#","values":["#);
-                    *open = Some((series, 0));
+                    *open = Some(OpenSeries::from(series));
                 }
                 None => self.push_tail(out, true),
             }
             return;
         };
-        let end = series.points.len().min(*done + POINTS);
-        for at in *done..end {
-            push_comma(out, at);
-            push_point(out, series.points[at].0, series.points[at].1);
-        }
-        *done = end;
-        if end == series.points.len() {
-            out.extend_from_slice(b"]}");
+        if !series.push_points(out) {
+            out.push(b'}');
             *open = None;
         }
     }
@@ -286,6 +363,50 @@ fn push_point(out: &mut Vec<u8>, t: Timestamp, v: f64) {
     out.extend_from_slice(b",\"");
     push_value(out, v);
     out.extend_from_slice(b"\"]");
+}
+
+fn push_histogram_point(out: &mut Vec<u8>, t: Timestamp, h: &FloatHistogram) {
+    out.push(b'[');
+    push_time(out, t);
+    out.push(b',');
+    push_histogram(out, h);
+    out.push(b']');
+}
+
+/// Count, sum and the populated buckets. A bucket begins with a number that says which of its bounds are inside of it:
+/// the upper one (0), the lower one (1), none (2) or both (3).
+fn push_histogram(out: &mut Vec<u8>, h: &FloatHistogram) {
+    out.extend_from_slice(br#"{"count":""#);
+    push_value(out, h.count);
+    out.extend_from_slice(br#"","sum":""#);
+    push_value(out, h.sum);
+    out.push(b'"');
+    let populated = h.all().filter(|bucket| bucket.count != 0.0);
+    let mut buckets = 0;
+    for bucket in populated {
+        if buckets == 0 {
+            out.extend_from_slice(br#","buckets":["#);
+        }
+        push_comma(out, buckets);
+        buckets += 1;
+        let inside = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => b'0',
+            (true, false) => b'1',
+            (false, false) => b'2',
+            (true, true) => b'3',
+        };
+        out.extend_from_slice(&[b'[', inside]);
+        for v in [bucket.lower, bucket.upper, bucket.count] {
+            out.extend_from_slice(b",\"");
+            push_value(out, v);
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+    if buckets > 0 {
+        out.push(b']');
+    }
+    out.push(b'}');
 }
 
 /// Seconds, with as many digits as the milliseconds need.
@@ -403,6 +524,7 @@ mod tests {
         let series = |name: &str, len: i64| RangeSeries {
             labels: Labels::from_pairs([("__name__", name)], &symbols),
             points: (0..len).map(|t| (t * 1000, t as f64)).collect(),
+            ..RangeSeries::default()
         };
         let value = AnswerValue::Matrix(vec![series("a", 11_000), series("b", 0), series("c", 1)]);
         let answer = answer_of(value, symbols, Vec::new());
@@ -416,10 +538,78 @@ mod tests {
             result[0]["values"][10_999],
             serde_json::json!([10_999, "10999"])
         );
-        assert_eq!(result[1]["values"], serde_json::json!([]));
+        assert_eq!(result[1], serde_json::json!({"metric": {"__name__": "b"}}));
         assert_eq!(
             result[2],
             serde_json::json!({"metric": {"__name__": "c"}, "values": [[0, "0"]]})
         );
+    }
+
+    fn histogram() -> Arc<FloatHistogram> {
+        let span = |offset, length| vec![model::Span { offset, length }].into();
+        Arc::new(FloatHistogram {
+            zero_threshold: 0.25,
+            zero_count: 3.0,
+            count: 42.0,
+            sum: 34593.34,
+            positive_spans: span(0, 3),
+            positive_buckets: vec![12.0, 0.0, 21.0],
+            negative_spans: span(0, 1),
+            negative_buckets: vec![6.0],
+            ..FloatHistogram::default()
+        })
+    }
+
+    const HISTOGRAM: &str = r#"{"count":"42","sum":"34593.34","buckets":[[1,"-1","-0.5","6"],[3,"-0.25","0.25","3"],[0,"0.5","1","12"],[0,"2","4","21"]]}"#;
+
+    #[test]
+    fn histograms_come_with_their_populated_buckets() {
+        let sample = promql::InstantSample {
+            t: 1_500,
+            histogram: Some(histogram()),
+            ..promql::InstantSample::default()
+        };
+        let text = text_of(AnswerValue::Vector(vec![sample]), Vec::new());
+        let expected = format!(r#""result":[{{"metric":{{}},"histogram":[1.5,{HISTOGRAM}]}}]"#);
+        assert!(text.contains(&expected), "{text}");
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_buckets() {
+        let mut out = Vec::new();
+        push_histogram(&mut out, &FloatHistogram::default());
+        assert_eq!(out, br#"{"count":"0","sum":"0"}"#);
+    }
+
+    #[test]
+    fn a_series_of_both_kinds_has_both_arrays() {
+        let series = RangeSeries {
+            points: vec![(0, 1.0)],
+            histograms: vec![(1_000, histogram()), (2_000, histogram())],
+            ..RangeSeries::default()
+        };
+        let text = text_of(AnswerValue::Matrix(vec![series]), Vec::new());
+        let expected = format!(
+            r#"{{"metric":{{}},"values":[[0,"1"]],"histograms":[[1,{HISTOGRAM}],[2,{HISTOGRAM}]]}}"#
+        );
+        assert!(text.contains(&expected), "{text}");
+    }
+
+    #[test]
+    fn many_histograms_come_in_pieces() {
+        let series = RangeSeries {
+            histograms: (0..5_000).map(|t| (t, histogram())).collect(),
+            ..RangeSeries::default()
+        };
+        let answer = answer_of(
+            AnswerValue::Matrix(vec![series]),
+            Symbols::new(),
+            Vec::new(),
+        );
+        let pieces: Vec<Bytes> = Pieces::new(answer, None).collect();
+        assert!(pieces.iter().all(|piece| piece.len() < PIECE + 1000));
+        let json: serde_json::Value = serde_json::from_slice(&pieces.concat()).expect("JSON");
+        let histograms = json["data"]["result"][0]["histograms"].as_array();
+        assert_eq!(histograms.map(Vec::len), Some(5_000));
     }
 }

@@ -81,6 +81,7 @@ impl Job {
         let options = Options {
             lookback: lookback.unwrap_or_else(|| api.lookback(scope.max_resolution)),
             max_samples: api.settings.max_samples,
+            ..Options::default()
         };
         let limit = params.limit()?;
         let expr = promql::parse(params.query()?)?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use net::tls::ServerTls;
 
+use crate::shipper;
+
 /// The settings of a sidecar.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,35 @@ pub struct Config {
     /// Nothing older is announced or served.
     pub min_time: MinTime,
     pub limits: Limits,
+    /// Nothing is uploaded when absent.
+    pub uploads: Option<Uploads>,
+}
+
+/// What a sidecar uploads of its Prometheus.
+#[derive(Clone, Debug)]
+pub struct Uploads {
+    pub bucket: objstore::Config,
+    pub shipper: shipper::Options,
+    /// Upload although Prometheus compacts blocks itself.
+    pub ignore_unequal_block_size: bool,
+    /// Between two looks at the TSDB's folder.
+    pub interval: Duration,
+    /// How long the last look may take after the sidecar is told to stop.
+    pub flush: Duration,
+}
+
+impl Uploads {
+    /// Thanos's defaults for a bucket and a TSDB's folder.
+    #[must_use]
+    pub fn new(bucket: objstore::Config, tsdb_path: impl Into<std::path::PathBuf>) -> Self {
+        Self {
+            bucket,
+            shipper: shipper::Options::new(tsdb_path),
+            ignore_unequal_block_size: false,
+            interval: Duration::from_secs(30),
+            flush: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Default for Config {
@@ -39,6 +70,7 @@ impl Default for Config {
             get_config_timeout: Duration::from_secs(30),
             min_time: MinTime::default(),
             limits: Limits::default(),
+            uploads: None,
         }
     }
 }
@@ -106,6 +138,9 @@ impl FromStr for MinTime {
         if let Ok(time) = text.parse::<jiff::Timestamp>() {
             return Ok(Self::At(time.as_millisecond()));
         }
+        if let Some(time) = last_days(text) {
+            return Ok(Self::At(time));
+        }
         let (sign, duration) = match text.strip_prefix('-') {
             Some(rest) => (-1, rest),
             None => (1, text),
@@ -113,6 +148,14 @@ impl FromStr for MinTime {
         let offset = model::parse_duration(duration).map_err(|_| MinTimeError(text.to_owned()))?;
         Ok(Self::FromNow(sign * offset))
     }
+}
+
+/// UTC times in the last day that a year of four digits has, which a timestamp with every offset cannot hold: Thanos's end of time,
+/// 9999-12-31T23:59:59Z, is one.
+fn last_days(text: &str) -> Option<model::Timestamp> {
+    let time: jiff::civil::DateTime = text.strip_suffix('Z')?.parse().ok()?;
+    let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    i64::try_from(time.duration_since(epoch).as_millis()).ok()
 }
 
 #[cfg(test)]
@@ -124,6 +167,9 @@ mod tests {
         assert_eq!("0000-01-01T00:00:00Z".parse(), Ok(MinTime::default()));
         assert_eq!("-2w".parse(), Ok(MinTime::FromNow(-1_209_600_000)));
         assert_eq!(MinTime::FromNow(-1000).at(5000), 4000);
+        let end = MinTime::At(253_402_300_799_000);
+        assert_eq!("9999-12-31T23:59:59Z".parse(), Ok(end));
+        assert!("9999-12-32T23:59:59Z".parse::<MinTime>().is_err());
         assert!("yesterday".parse::<MinTime>().is_err());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Start: wait for Prometheus, learn its external labels (there must be some) and its lowest time, then
 //! serve gRPC. After that, both are refreshed at every interval; while that fails, the sidecar is not ready.
+//! With a bucket, finished blocks are shipped to it meanwhile ([`crate::shipper`]).
 
 mod config;
 mod frames;
@@ -10,6 +11,7 @@ mod read;
 mod select;
 mod server;
 mod state;
+mod upload;
 
 use std::sync::Arc;
 
@@ -22,12 +24,13 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-pub use config::{Config, Limits, MinTime, MinTimeError};
+pub use config::{Config, Limits, MinTime, MinTimeError, Uploads};
 pub use prometheus::PrometheusError;
 
 use prometheus::Prometheus;
 use server::Sidecar;
 use state::State;
+use upload::Upload;
 
 /// Why a sidecar ends by itself.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,13 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    #[error(transparent)]
+    Bucket(#[from] objstore::ConfigError),
+    /// Prometheus would compact blocks away before they are uploaded.
+    #[error("{0}")]
+    Unfit(String),
+    #[error("aborting as no external labels found after waiting {0:?}")]
+    NoLabelsInTime(std::time::Duration),
     #[error(transparent)]
     Net(#[from] net::NetError),
 }
@@ -60,6 +70,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         source,
     })?;
     let state = Arc::new(State::new(prometheus, &config, &registry));
+    let upload = Upload::open(&config, &registry)?;
 
     // Whichever part ends first ends the others.
     let all = shutdown.child_token();
@@ -68,7 +79,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let routes = Routes::new(health_service);
     let work = serve_and_watch(
         &config,
-        state,
+        state.clone(),
         Watched { probe, health },
         routes,
         all.clone(),
@@ -77,10 +88,17 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         all.cancel();
         result
     };
-    let (http, work) = tokio::join!(async { ended(http.await.map_err(Error::from)) }, async {
-        ended(work.await)
-    });
-    work.and(http)
+    let (http, work, ship) = tokio::join!(
+        async { ended(http.await.map_err(Error::from)) },
+        async { ended(work.await) },
+        async {
+            match &upload {
+                Some(upload) => ended(upload.run(&config, &state, &all).await),
+                None => Ok(()),
+            }
+        }
+    );
+    work.and(ship).and(http)
 }
 
 /// Who is told about readiness.
@@ -132,7 +150,7 @@ async fn boot(
     loop {
         let refreshed = tokio::select! {
             () = shutdown.cancelled() => return Ok(false),
-            refreshed = state.refresh(config.get_config_timeout) => refreshed,
+            refreshed = look(config, state) => refreshed?,
         };
         match refreshed {
             Ok(()) => {
@@ -153,6 +171,18 @@ async fn boot(
             () = tokio::time::sleep(config.get_config_interval) => {}
         }
     }
+}
+
+/// The first look: with uploads, Prometheus must not compact before anything is known of it.
+async fn look(config: &Config, state: &State) -> Result<Result<(), PrometheusError>, Error> {
+    if let Some(uploads) = &config.uploads {
+        let limit = config.get_config_timeout;
+        match state.flags(limit).await {
+            Ok(flags) => upload::check(uploads, flags)?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(state.refresh(config.get_config_timeout).await)
 }
 
 /// Refreshes at every interval, until `shutdown`.

@@ -120,6 +120,16 @@ impl Prometheus {
         })
     }
 
+    /// The flags that Prometheus runs with; `None` when it is too old to tell.
+    pub(crate) async fn flags(&self) -> Result<Option<BTreeMap<String, String>>> {
+        let path = "/api/v1/status/flags";
+        match self.api(self.client.get(self.url(path)), path).await {
+            Ok(flags) => Ok(Some(flags)),
+            Err(PrometheusError::Status { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The external labels that Prometheus runs with, sorted.
     pub(crate) async fn external_labels(&self) -> Result<Vec<Label>> {
         #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! What a sidecar knows of its Prometheus, and whether that is still true.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,6 +83,20 @@ impl State {
                 Err(error)
             }
         }
+    }
+
+    /// The flags of Prometheus, by name.
+    pub(crate) async fn flags(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<BTreeMap<String, String>>, PrometheusError> {
+        let asked = tokio::time::timeout(limit, self.prometheus.flags()).await;
+        asked.unwrap_or_else(|_| {
+            Err(PrometheusError::Late {
+                url: self.prometheus.url(""),
+                limit,
+            })
+        })
     }
 
     /// Whether the last refresh succeeded.

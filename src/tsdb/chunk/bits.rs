@@ -2,7 +2,8 @@
 
 /// Reads bits. Past the end it reads zeros and remembers: ask [`Self::overrun`] after each value, instead of
 /// testing every read.
-pub(super) struct BitReader<'a> {
+#[derive(Clone, Debug)]
+pub struct BitReader<'a> {
     data: &'a [u8],
     /// In bits, from the start of `data`.
     position: usize,
@@ -76,6 +77,11 @@ impl<'a> BitReader<'a> {
             .map(|z| (z >> 1).cast_signed() ^ -(z & 1).cast_signed())
     }
 
+    /// How many bits are left.
+    pub(super) fn left(&self) -> usize {
+        (self.data.len() * 8).saturating_sub(self.position)
+    }
+
     /// Whether more bits were read than there are.
     #[inline]
     pub(super) fn overrun(&self) -> bool {
@@ -84,8 +90,8 @@ impl<'a> BitReader<'a> {
 }
 
 /// Writes bits.
-#[derive(Debug, Default)]
-pub(super) struct BitWriter {
+#[derive(Clone, Debug, Default)]
+pub struct BitWriter {
     bytes: Vec<u8>,
     /// Bits of the last byte that are still free.
     free: u32,

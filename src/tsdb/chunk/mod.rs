@@ -2,7 +2,10 @@
 //! `tsdb/chunkenc`). What is handled here is a chunk's *data*: without the length, encoding byte and checksum
 //! that a segment file or the StoreAPI put around it.
 
+pub mod aggr;
 mod bits;
+pub mod histogram;
+mod varbit;
 mod xor;
 
 use std::fmt;
@@ -56,8 +59,8 @@ impl Encoding {
             Self::Histogram => "histogram",
             Self::FloatHistogram => "floathistogram",
             Self::Xor2 => "XOR2",
-            Self::HistogramSt => "histogram_st",
-            Self::FloatHistogramSt => "floathistogram_st",
+            Self::HistogramSt => "histogramST",
+            Self::FloatHistogramSt => "floathistogramST",
         }
     }
 }
@@ -78,6 +81,9 @@ pub enum ChunkError {
     /// The data ends before the count of its header is reached.
     #[error("chunk is truncated at sample {sample} of {samples}")]
     Truncated { sample: usize, samples: usize },
+    /// Buckets of a schema that nobody knows.
+    #[error("chunk has histograms of the unknown schema {0}")]
+    UnknownSchema(i32),
     /// Bits that no writer produces.
     #[error("chunk is corrupt at sample {sample} of {samples}")]
     Corrupt { sample: usize, samples: usize },
@@ -94,6 +100,8 @@ pub fn decode(
 ) -> Result<usize, ChunkError> {
     match encoding {
         Encoding::Xor => xor::decode(data, out),
+        Encoding::Histogram => histogram::decode_integer(data, out),
+        Encoding::FloatHistogram => histogram::decode_float(data, out),
         other => Err(ChunkError::Unsupported(other)),
     }
 }
@@ -117,13 +125,13 @@ mod tests {
     #[test]
     fn what_cannot_be_read_yet_is_named() {
         let error = decode(
-            Encoding::FloatHistogram,
+            Encoding::FloatHistogramSt,
             &[0, 1],
             &mut model::Columns::default(),
         );
         assert_eq!(
             error.map_err(|e| e.to_string()),
-            Err("chunks encoded as floathistogram are not supported yet".to_owned())
+            Err("chunks encoded as floathistogramST are not supported yet".to_owned())
         );
     }
 }

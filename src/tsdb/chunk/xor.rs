@@ -62,17 +62,32 @@ pub(super) fn decode(data: &[u8], out: &mut Columns) -> Result<usize, ChunkError
 }
 
 /// The value decoder's memory: the last value and the window of its significant bits.
-struct Value {
+#[derive(Clone, Copy, Debug)]
+pub struct Value {
     bits: u64,
     significant: u32,
     trailing: u32,
 }
 
 impl Value {
+    /// Before any window.
+    pub(super) fn new(bits: u64) -> Self {
+        Self {
+            bits,
+            significant: 64,
+            trailing: 0,
+        }
+    }
+
+    /// The last value.
+    pub(super) fn get(&self) -> f64 {
+        f64::from_bits(self.bits)
+    }
+
     /// Reads the xor against the value before. `head` are the bits ahead after `used` ones that were looked at and
     /// not skipped yet, [`BitReader::PEEKED`] in all. `None` for a window wider than 64 bits.
     #[inline]
-    fn read(&mut self, reader: &mut BitReader<'_>, head: u64, used: u32) -> Option<f64> {
+    pub(super) fn read(&mut self, reader: &mut BitReader<'_>, head: u64, used: u32) -> Option<f64> {
         if head >> 63 == 0 {
             reader.skip(used + 1);
             return Some(f64::from_bits(self.bits));
@@ -138,11 +153,7 @@ fn decode_body(body: &[u8], ts: &mut [i64], vs: &mut [f64]) -> Result<(), ChunkE
     let mut out = ts.iter_mut().zip(vs).enumerate();
 
     let mut t = reader.read_varint().ok_or_else(|| corrupt(&reader, 0))?;
-    let mut value = Value {
-        bits: reader.read(64),
-        significant: 64,
-        trailing: 0,
-    };
+    let mut value = Value::new(reader.read(64));
     check(&reader, 0)?;
     if let Some((_, (t_out, v_out))) = out.next() {
         (*t_out, *v_out) = (t, f64::from_bits(value.bits));
@@ -174,6 +185,31 @@ fn decode_body(body: &[u8], ts: &mut [i64], vs: &mut [f64]) -> Result<(), ChunkE
         (*t_out, *v_out) = (t, v);
     }
     Ok(())
+}
+
+/// Writes the xor of a value with the one before.
+pub(super) fn write_xor(out: &mut BitWriter, xor: u64, window: &mut Option<(u32, u32)>) {
+    if xor == 0 {
+        out.write(0, 1);
+        return;
+    }
+    // Five bits hold the leading zeros.
+    let (leading, trailing) = (xor.leading_zeros().min(31), xor.trailing_zeros());
+    match *window {
+        Some((l, t)) if leading >= l && trailing >= t => {
+            out.write(0b10, 2);
+            out.write(xor >> t, 64 - l - t);
+        }
+        _ => {
+            let significant = 64 - leading - trailing;
+            out.write(0b11, 2);
+            out.write(u64::from(leading), 5);
+            // 64 does not fit six bits and is written as 0, which a window cannot have otherwise.
+            out.write(u64::from(significant), 6);
+            out.write(xor >> trailing, significant);
+            *window = Some((leading, trailing));
+        }
+    }
 }
 
 /// Writes an XOR chunk, byte for byte as Prometheus does.
@@ -255,27 +291,7 @@ impl XorAppender {
 
     fn write_value(&mut self, v: f64) {
         let xor = v.to_bits() ^ self.bits;
-        if xor == 0 {
-            self.out.write(0, 1);
-            return;
-        }
-        // Five bits hold the leading zeros.
-        let (leading, trailing) = (xor.leading_zeros().min(31), xor.trailing_zeros());
-        match self.window {
-            Some((l, t)) if leading >= l && trailing >= t => {
-                self.out.write(0b10, 2);
-                self.out.write(xor >> t, 64 - l - t);
-            }
-            _ => {
-                let significant = 64 - leading - trailing;
-                self.out.write(0b11, 2);
-                self.out.write(u64::from(leading), 5);
-                // 64 does not fit six bits and is written as 0, which a window cannot have otherwise.
-                self.out.write(u64::from(significant), 6);
-                self.out.write(xor >> trailing, significant);
-                self.window = Some((leading, trailing));
-            }
-        }
+        write_xor(&mut self.out, xor, &mut self.window);
     }
 
     /// How many samples there are.

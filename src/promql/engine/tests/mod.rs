@@ -1,7 +1,10 @@
 //! What the engine answers, over series in memory.
 
+mod functions;
 mod memory;
+mod operators;
 mod properties;
+mod speed;
 
 use model::{Cancel, Cancelled, Grouping};
 
@@ -283,49 +286,18 @@ fn series_that_fall_together_are_an_error_unless_they_take_turns() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_named_with_its_place() {
-    let source = requests();
-    for (query, expected) in [
-        (
-            "histogram_quantile(0.9, up)",
-            "1:1: function \"histogram_quantile\" is not supported yet",
-        ),
-        ("1 + abs(up)", "1:5: function \"abs\" is not supported yet"),
-        (
-            "topk(1, up)",
-            "1:1: aggregation \"topk\" is not supported yet",
-        ),
-        (
-            "up + up",
-            "1:1: operator \"+\" between two instant vectors is not supported yet",
-        ),
-        (
-            "sum(up and up)",
-            "1:5: operator \"and\" between two instant vectors is not supported yet",
-        ),
-        ("rate(up[5m:1m])", "1:6: a subquery is not supported yet"),
-        ("up[5m:]", "1:1: a subquery is not supported yet"),
-        (
-            "max_over_time(up[5m])",
-            "1:1: function \"max_over_time\" is not supported yet",
-        ),
-        (
-            "up * scalar(up)",
-            "1:6: function \"scalar\" is not supported yet",
-        ),
-    ] {
-        assert_eq!(at(&source, query, 600), expected, "{query}");
-    }
-}
-
-#[test]
-fn native_histograms_are_refused_and_not_skipped() {
+fn native_histograms_are_values_like_others() {
     let mut source = Memory::load(60_000, "a 1");
     source.push_histogram(&[("__name__", "h")]);
-    assert_eq!(
-        at(&source, "sum(h)", 0),
-        "1:5: selecting native histograms is not supported yet"
-    );
+    let expr = parse("{__name__=~'a|h'}").expect("a query");
+    let answer = Engine::default().instant(&source, &expr, 0, &Cancel::new());
+    let AnswerValue::Vector(samples) = answer.expect("an answer").value else {
+        panic!("no vector");
+    };
+    let kinds: Vec<bool> = samples.iter().map(|s| s.histogram.is_some()).collect();
+    assert_eq!(kinds, [false, true]);
+    assert_eq!(at(&source, "count({__name__=~'a|h'})", 0), "{} 2");
+    assert_eq!(at(&source, "sum({__name__=~'a|h'})", 0), "");
 }
 
 #[test]

@@ -1,0 +1,289 @@
+//! Which blocks a bucket has, and their `meta.json`: from memory, from the disk, else from the bucket.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use objstore::{Bucket, Entry};
+use parking_lot::Mutex;
+use tsdb::meta::{DeletionMark, Mark as _, MetaError};
+
+use super::filter::Blocks;
+use super::info::BlockInfo;
+
+/// No `meta.json` is larger.
+const MAX_META: u64 = 64 << 20;
+/// No marker is larger.
+const MAX_MARK: u64 = 1 << 20;
+/// Blocks that are looked for at a time.
+const DISCOVERY: usize = 64;
+
+/// How blocks are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    /// A listing of the top, then one call per block.
+    #[default]
+    Concurrent,
+    /// One listing of everything.
+    Recursive,
+}
+
+/// Why the blocks of a bucket are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("iter bucket: {}", net::log::chain(.0))]
+    List(objstore::Error),
+    #[error("get meta file: {}", net::log::chain(.0))]
+    Meta(objstore::Error),
+    #[error("get file of deletion mark: {}", net::log::chain(.0))]
+    Mark(objstore::Error),
+    #[error("{object}: {source}")]
+    Version { object: String, source: MetaError },
+}
+
+/// What a look at the bucket found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub blocks: Blocks,
+    /// Folders of blocks without `meta.json`: uploads that are not finished.
+    pub partial: usize,
+    pub corrupted: usize,
+    /// Metas that could not be read: the view is incomplete.
+    pub failed: Vec<FetchError>,
+}
+
+/// Looks at a bucket again and again, and remembers what it saw.
+#[derive(Debug)]
+pub struct Fetcher {
+    bucket: Bucket,
+    cache: Option<PathBuf>,
+    concurrency: usize,
+    discovery: Discovery,
+    known: Mutex<HashMap<String, (BlockInfo, Option<Timestamp>)>>,
+}
+
+enum Meta {
+    Block(BlockInfo),
+    Missing,
+    Corrupted,
+}
+
+impl Fetcher {
+    /// Metas are kept under `data_dir`, if there is one.
+    #[must_use]
+    pub fn new(
+        bucket: Bucket,
+        data_dir: Option<&Path>,
+        concurrency: usize,
+        discovery: Discovery,
+    ) -> Self {
+        Self {
+            bucket,
+            cache: data_dir.map(|folder| folder.join("meta-syncer")),
+            concurrency: concurrency.max(1),
+            discovery,
+            known: Mutex::default(),
+        }
+    }
+
+    /// All blocks of the bucket.
+    ///
+    /// # Errors
+    /// [`FetchError::List`] when the bucket cannot be listed; single metas that fail are in the answer.
+    pub async fn fetch(&self) -> Result<Found, FetchError> {
+        let listed = match self.discovery {
+            Discovery::Concurrent => self.list_concurrently().await,
+            Discovery::Recursive => self.list_recursively().await,
+        };
+        let listed = listed.map_err(FetchError::List)?;
+        let mut found = Found::default();
+        let ids = listed.into_iter().filter_map(|(id, state)| match state {
+            Some(modified) => Some((id, modified)),
+            None => {
+                found.partial += 1;
+                None
+            }
+        });
+        let ids: Vec<_> = ids.collect();
+        let loads: Vec<_> = ids
+            .into_iter()
+            .map(|(id, modified)| self.load(id, modified))
+            .collect();
+        let mut loads = futures::stream::iter(loads).buffer_unordered(self.concurrency);
+        let mut known = HashMap::new();
+        while let Some((id, modified, meta)) = loads.next().await {
+            match meta {
+                Ok(Meta::Block(info)) => {
+                    known.insert(id.clone(), (info.clone(), modified));
+                    found.blocks.insert(id, info);
+                }
+                Ok(Meta::Missing) => found.partial += 1,
+                Ok(Meta::Corrupted) => found.corrupted += 1,
+                Err(error) => found.failed.push(error),
+            }
+        }
+        if found.failed.is_empty() {
+            self.forget(&known);
+            *self.known.lock() = known;
+        }
+        Ok(found)
+    }
+
+    /// Deletion marks of these blocks: id to milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`FetchError::Mark`]; a mark that cannot be understood is none.
+    pub async fn marks(&self, blocks: &Blocks) -> Result<HashMap<String, i64>, FetchError> {
+        let marks: Vec<_> = blocks.keys().map(|id| self.mark(id.clone())).collect();
+        let marks: Vec<_> = futures::stream::iter(marks)
+            .buffer_unordered(self.concurrency)
+            .try_collect()
+            .await?;
+        Ok(marks.into_iter().flatten().collect())
+    }
+
+    async fn mark(&self, id: String) -> Result<Option<(String, i64)>, FetchError> {
+        let object = format!("{id}/deletion-mark.json");
+        let data = match self.bucket.get(&object, MAX_MARK).await {
+            Ok(data) => data,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(FetchError::Mark(error)),
+        };
+        match DeletionMark::parse(&data) {
+            Ok(mark) => Ok(Some((id, mark.deletion_time.saturating_mul(1000)))),
+            Err(error) => {
+                let err = net::log::chain(&error);
+                tracing::warn!(object, %err, "deletion mark that cannot be read is ignored");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ids, each with when its meta was changed (if that is known); `None` for one without meta.
+    async fn list_concurrently(
+        &self,
+    ) -> Result<BTreeMap<String, Option<Option<Timestamp>>>, objstore::Error> {
+        let top = self.bucket.iter("").await?;
+        let ids = top.into_iter().filter_map(|entry| match entry {
+            Entry::Folder(name) => is_id(&name).then_some(name),
+            Entry::Object(_) => None,
+        });
+        let look = |id: String| async move {
+            let there = self.bucket.exists(&format!("{id}/meta.json")).await?;
+            Ok((id, there.then_some(None)))
+        };
+        let looks: Vec<_> = ids.map(look).collect();
+        let looks = futures::stream::iter(looks).buffer_unordered(DISCOVERY);
+        looks.try_collect().await
+    }
+
+    async fn list_recursively(
+        &self,
+    ) -> Result<BTreeMap<String, Option<Option<Timestamp>>>, objstore::Error> {
+        let mut found = BTreeMap::new();
+        let mut objects = self.bucket.iter_recursive("");
+        while let Some(object) = objects.try_next().await? {
+            let Some((id, rest)) = object.name.split_once('/').filter(|(id, _)| is_id(id)) else {
+                continue;
+            };
+            let state = found.entry(id.to_owned()).or_insert(None);
+            if rest == "meta.json" {
+                *state = Some(Some(object.attributes.last_modified));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn load(
+        &self,
+        id: String,
+        modified: Option<Timestamp>,
+    ) -> (String, Option<Timestamp>, Result<Meta, FetchError>) {
+        let known = self.known.lock().get(&id).cloned();
+        let changed = |before: Option<Timestamp>| before.is_some() && before != modified;
+        let meta = match known {
+            Some((info, before)) if !changed(before) => Ok(Meta::Block(info)),
+            Some(_) => self.get(&id).await,
+            None => match self.cached(&id) {
+                Some(info) => Ok(Meta::Block(info)),
+                None => self.get(&id).await,
+            },
+        };
+        (id, modified, meta)
+    }
+
+    fn cached(&self, id: &str) -> Option<BlockInfo> {
+        let folder = self.cache.as_ref()?.join(id);
+        let data = std::fs::read(folder.join("meta.json")).ok()?;
+        match BlockInfo::parse(&data) {
+            Ok(info) if info.id == id => Some(info),
+            _ => {
+                let _ = std::fs::remove_dir_all(&folder);
+                None
+            }
+        }
+    }
+
+    async fn get(&self, id: &str) -> Result<Meta, FetchError> {
+        let object = format!("{id}/meta.json");
+        let data = match self.bucket.get(&object, MAX_META).await {
+            Ok(data) => data,
+            // It was deleted since it was listed.
+            Err(error) if error.is_not_found() => return Ok(Meta::Missing),
+            Err(error) => return Err(FetchError::Meta(error)),
+        };
+        match BlockInfo::parse(&data) {
+            Ok(info) if info.id == id => {
+                self.keep(id, &data);
+                Ok(Meta::Block(info))
+            }
+            Ok(info) => {
+                tracing::warn!(object, id = info.id, "meta.json is of another block");
+                Ok(Meta::Corrupted)
+            }
+            Err(source @ MetaError::Version { .. }) => Err(FetchError::Version { object, source }),
+            Err(error) => {
+                let err = net::log::chain(&error);
+                tracing::warn!(object, %err, "meta.json is corrupted");
+                Ok(Meta::Corrupted)
+            }
+        }
+    }
+
+    /// Best effort: without the cache, the next start reads the bucket.
+    fn keep(&self, id: &str, data: &Bytes) {
+        let Some(folder) = self.cache.as_ref().map(|cache| cache.join(id)) else {
+            return;
+        };
+        let temporary = folder.join("meta.json.tmp");
+        let kept = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&temporary, data))
+            .and_then(|()| std::fs::rename(&temporary, folder.join("meta.json")));
+        if let Err(error) = kept {
+            tracing::warn!(err = %error, folder = %folder.display(), "meta.json cannot be cached");
+        }
+    }
+
+    /// Removes what the disk holds of blocks that are gone.
+    fn forget(&self, known: &HashMap<String, (BlockInfo, Option<Timestamp>)>) {
+        let Some(cache) = &self.cache else { return };
+        let Ok(entries) = std::fs::read_dir(cache) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let gone = |name: &str| is_id(name) && !known.contains_key(name);
+            if name.to_str().is_some_and(gone) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// Whether a folder's name is a block's id.
+#[must_use]
+pub fn is_id(name: &str) -> bool {
+    name.len() == 26 && tsdb::Ulid::from_string(name).is_ok()
+}

@@ -1,0 +1,323 @@
+//! Uploads beside a real Prometheus, compared with those of a real Thanos sidecar. What is not installed
+//! is left out, and said so.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "what is left out is said")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use thanos::sidecar::{Config, Error, Uploads, run};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+fn peer(program: &str) -> Option<PathBuf> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let peers = std::env::var("TKS_PEERS").unwrap_or(format!("{home}/.cache/tks-peers"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').map(PathBuf::from);
+    let mut files = folders
+        .chain([PathBuf::from(peers).join("bin")])
+        .map(|folder| folder.join(program));
+    let found = files.find(|file| file.is_file());
+    if found.is_none() {
+        assert!(
+            std::env::var_os("TKS_REQUIRE_PEERS").is_none(),
+            "{program} is not installed"
+        );
+        println!("left out: uploads, because `{program}` is not installed");
+    }
+    found
+}
+
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(program: &Path, args: &[String]) -> Process {
+    let child = Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Process(child)
+}
+
+fn output(program: &Path, args: &[&str]) -> String {
+    let out = Command::new(program).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(out.status.success(), "{args:?}: {text}");
+    text
+}
+
+async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(15);
+    while !done() {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A Prometheus with blocks of some hours ago.
+struct Scene {
+    dir: tempfile::TempDir,
+    promtool: PathBuf,
+    prometheus: SocketAddr,
+    _process: Process,
+}
+
+impl Scene {
+    async fn start(flags: &[&str]) -> Option<Self> {
+        let (program, promtool) = (peer("prometheus")?, peer("promtool")?);
+        let dir = tempfile::tempdir().unwrap();
+        let prometheus = free();
+        let config = dir.path().join("prometheus.yml");
+        let labels = "global:\n  external_labels: { cluster: eu, replica: \"0\" }\n";
+        fs::write(&config, labels).unwrap();
+        let mut args = vec![
+            format!("--config.file={}", config.display()),
+            format!("--storage.tsdb.path={}", dir.path().join("data").display()),
+            format!("--web.listen-address={prometheus}"),
+        ];
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let scene = Self {
+            promtool,
+            prometheus,
+            _process: start(&program, &args),
+            dir,
+        };
+        eventually("Prometheus listens", || {
+            std::net::TcpStream::connect(prometheus).is_ok()
+        })
+        .await;
+        Some(scene)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Blocks with samples from so many hours ago on.
+    fn make_blocks(&self, hours_ago: u64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let from = now.as_secs() - hours_ago * 3600;
+        let samples = (0..90).flat_map(|minute| {
+            let at = from + minute * 60;
+            (0..5).map(move |series| format!("up{{i=\"{series}\"}} {minute} {at}\n"))
+        });
+        let text = format!("# TYPE up gauge\n{}# EOF\n", samples.collect::<String>());
+        let file = self.dir.path().join("samples.om");
+        fs::write(&file, text).unwrap();
+        let (file, data) = (file.display().to_string(), self.data());
+        let args = ["tsdb", "create-blocks-from", "openmetrics", &file];
+        output(
+            &self.promtool,
+            &[&args[..], &[&data.display().to_string()]].concat(),
+        );
+    }
+
+    /// Our sidecar, uploading to a bucket.
+    fn sidecar(&self, bucket: &str) -> (JoinHandle<Result<(), Error>>, CancellationToken) {
+        let bucket = objstore::Config::parse(bucket).unwrap();
+        let config = Config {
+            prometheus_url: format!("http://{}", self.prometheus),
+            grpc_address: free(),
+            http_address: free(),
+            get_config_interval: Duration::from_millis(200),
+            uploads: Some(Uploads {
+                // So long that only the first look and the last one happen.
+                interval: Duration::from_secs(3600),
+                ..Uploads::new(bucket, self.data())
+            }),
+            ..Config::default()
+        };
+        let stop = CancellationToken::new();
+        (tokio::spawn(run(config, stop.clone())), stop)
+    }
+
+    fn record(&self, name: &str) -> Vec<String> {
+        let text = fs::read(self.data().join(name)).unwrap_or_default();
+        let record: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let ids = record["uploaded"].as_array().cloned().unwrap_or_default();
+        ids.iter()
+            .map(|id| id.as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+fn folder(path: &Path) -> String {
+    format!(
+        "{{type: FILESYSTEM, config: {{directory: \"{}\"}}}}",
+        path.display()
+    )
+}
+
+/// Every file below a folder, the time of upload replaced.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            let timeless = text
+                .lines()
+                .filter(|line| !line.contains("\"upload_time\""));
+            let name = path.strip_prefix(folder).unwrap().display().to_string();
+            found.insert(name, timeless.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    found
+}
+
+const EQUAL: [&str; 2] = [
+    "--storage.tsdb.min-block-duration=2h",
+    "--storage.tsdb.max-block-duration=2h",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_are_those_of_a_real_sidecar_byte_for_byte() {
+    let Some(thanos) = peer("thanos") else {
+        return;
+    };
+    let Some(scene) = Scene::start(&EQUAL).await else {
+        return;
+    };
+    scene.make_blocks(9);
+    let (ours, theirs) = (
+        scene.dir.path().join("ours"),
+        scene.dir.path().join("theirs"),
+    );
+    let (sidecar, stop) = scene.sidecar(&folder(&ours));
+    eventually("we uploaded", || {
+        !scene.record("thanos.shipper.json").is_empty()
+    })
+    .await;
+
+    let real = start(
+        &thanos,
+        &[
+            "sidecar".to_owned(),
+            format!("--prometheus.url=http://{}", scene.prometheus),
+            format!("--tsdb.path={}", scene.data().display()),
+            format!("--http-address={}", free()),
+            format!("--grpc-address={}", free()),
+            "--shipper.meta-file-name=theirs.json".to_owned(),
+            format!("--objstore.config={}", folder(&theirs)),
+        ],
+    );
+    eventually("Thanos uploaded", || {
+        !scene.record("theirs.json").is_empty()
+    })
+    .await;
+    drop(real);
+    let records = ["thanos.shipper.json", "theirs.json"]
+        .map(|name| fs::read_to_string(scene.data().join(name)).unwrap());
+    assert_eq!(records[0], records[1]);
+    assert_eq!(files(&ours), files(&theirs));
+    assert!(files(&ours).len() >= 3);
+
+    // Told to stop, we look once more.
+    let before = scene.record("thanos.shipper.json").len();
+    scene.make_blocks(20);
+    stop.cancel();
+    sidecar.await.unwrap().unwrap();
+    assert!(scene.record("thanos.shipper.json").len() > before);
+    accepted_by_thanos(
+        &thanos,
+        &folder(&ours),
+        &scene.record("thanos.shipper.json"),
+    );
+    let analysis = output(
+        &scene.promtool,
+        &["tsdb", "analyze", &ours.display().to_string()],
+    );
+    assert!(analysis.contains("\nSeries: 5\n"), "{analysis}");
+}
+
+/// Thanos's own tools find every block and nothing wrong with any.
+fn accepted_by_thanos(thanos: &Path, bucket: &str, blocks: &[String]) {
+    let config = format!("--objstore.config={bucket}");
+    let inspected = output(thanos, &["tools", "bucket", "inspect", &config]);
+    for block in blocks {
+        assert!(inspected.contains(block), "{inspected}");
+    }
+    let issues = ["-i", "index_known_issues", "-i", "overlapped_blocks"];
+    let verified = output(
+        thanos,
+        &[&["tools", "bucket", "verify", &config][..], &issues].concat(),
+    );
+    assert!(
+        !verified.contains("level=warn") && !verified.contains("level=error"),
+        "{verified}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_to_s3_are_read_by_a_real_thanos() {
+    let (Some(thanos), Some(gateway)) = (peer("thanos"), peer("versitygw")) else {
+        return;
+    };
+    let Some(scene) = Scene::start(&EQUAL).await else {
+        return;
+    };
+    scene.make_blocks(5);
+    let (s3, data) = (free(), scene.dir.path().join("s3"));
+    fs::create_dir_all(data.join("blocks")).unwrap();
+    let args = format!(
+        "--access KEY --secret SECRET --port {s3} posix {}",
+        data.display()
+    );
+    let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
+    let _gateway = start(&gateway, &args);
+    eventually("S3 listens", || std::net::TcpStream::connect(s3).is_ok()).await;
+    let bucket = format!(
+        "{{type: S3, prefix: a/b, config: {{bucket: blocks, endpoint: \"{s3}\", insecure: true, access_key: KEY, secret_key: SECRET}}}}"
+    );
+    let (sidecar, stop) = scene.sidecar(&bucket);
+    eventually("we uploaded", || {
+        !scene.record("thanos.shipper.json").is_empty()
+    })
+    .await;
+    stop.cancel();
+    sidecar.await.unwrap().unwrap();
+    accepted_by_thanos(&thanos, &bucket, &scene.record("thanos.shipper.json"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prometheus_that_compacts_its_blocks_is_refused() {
+    let Some(scene) = Scene::start(&[]).await else {
+        return;
+    };
+    let (sidecar, _stop) = scene.sidecar(&folder(&scene.dir.path().join("bucket")));
+    let ended = tokio::time::timeout(Duration::from_secs(10), sidecar).await;
+    let error = ended.unwrap().unwrap().unwrap_err();
+    assert!(matches!(&error, Error::Unfit(_)), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("Compaction needs to be disabled"),
+        "{error}"
+    );
+}

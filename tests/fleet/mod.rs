@@ -108,7 +108,7 @@ pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) ->
 /// GET of a JSON answer, whatever its status.
 pub(crate) fn get(url: &str, params: &[(&str, &str)]) -> Option<Json> {
     let mut command = Command::new("curl");
-    command.args(["-sG", "--max-time", "30", url]);
+    command.args(["-sG", "--max-time", "60", url]);
     for (name, value) in params {
         command
             .arg("--data-urlencode")

@@ -14,48 +14,11 @@ mod fleet;
 #[path = "store/golden.rs"]
 mod golden;
 
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use fleet::{eventually, peer, tks};
-
-/// A program that ends with the test; its log is shown when the test fails.
-struct Running {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Running {
-    fn start(program: &Path, args: &[String], log: PathBuf) -> Self {
-        let out = File::create(&log).expect("a log file");
-        let both = (out.try_clone().expect("the same file"), out);
-        let child = Command::new(program)
-            .args(args)
-            .stdout(Stdio::from(both.0))
-            .stderr(Stdio::from(both.1))
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-        Self { child, log }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            println!("{}:\n{log}", self.log.display());
-        }
-    }
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
-}
+use fleet::{Running, eventually, free_address, peer, tks};
 
 /// What the tests of this file need; `None`, with a line that says so, where it is not there.
 struct Lab {

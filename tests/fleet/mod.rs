@@ -6,9 +6,10 @@
     reason = "each test binary uses its part, and says what it leaves out"
 )]
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,43 @@ pub(crate) fn get(url: &str, params: &[(&str, &str)]) -> Option<Json> {
     }
     let output = command.output().expect("curl is installed");
     serde_json::from_slice(&output.stdout).ok()
+}
+
+/// A program that ends with the test; its log is shown when the test fails.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn start(program: &Path, args: &[String], log: PathBuf) -> Self {
+        let out = File::create(&log).expect("a log file");
+        let both = (out.try_clone().expect("the same file"), out);
+        let child = Command::new(program)
+            .args(args)
+            .stdout(Stdio::from(both.0))
+            .stderr(Stdio::from(both.1))
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        Self { child, log }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            println!("{}:\n{log}", self.log.display());
+        }
+    }
+}
+
+/// An address of this machine that nobody listens on.
+pub(crate) fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
 }
 
 /// A fleet in a temporary folder; destroyed when dropped.

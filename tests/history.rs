@@ -23,7 +23,11 @@ const PROMETHEUS: &str =
 const ID: &str = "local-demo-eu-west-3-observee";
 
 /// Prometheus cuts its first block of two minutes when its head is three minutes old, and looks once a minute.
-const FIRST_BLOCK: Duration = Duration::from_secs(7 * 60);
+/// Blocks begin on even minutes, so that the first one may hold seconds only: then it takes the next one, two minutes later.
+const FULL_BLOCK: Duration = Duration::from_secs(9 * 60);
+
+/// What a block has to hold for a rate over 40 s at its end.
+const ENOUGH: i64 = 60_000;
 
 #[test]
 fn history_is_answered_from_the_bucket_when_its_prometheus_is_gone() {
@@ -58,21 +62,33 @@ fn history_is_answered_from_the_bucket_when_its_prometheus_is_gone() {
     peers_read_the_block(&bucket, &block, &promtool, fleet.dir.path());
 }
 
-/// The first block whose meta.json, which comes last, is in the bucket.
+/// The first block that holds enough, once its meta.json, which comes last, is in the bucket.
 fn uploaded_block(bucket: &Path) -> PathBuf {
     let start = Instant::now();
     loop {
         let entries = fs::read_dir(bucket).expect("the bucket is a folder");
         let mut blocks = entries.filter_map(Result::ok).map(|entry| entry.path());
-        if let Some(block) = blocks.find(|block| block.join("meta.json").is_file()) {
+        let enough = |meta: &Json| time(meta, "maxTime") - time(meta, "minTime") >= ENOUGH;
+        if let Some(block) = blocks.find(|block| meta(block).is_some_and(|meta| enough(&meta))) {
             return block;
         }
         assert!(
-            start.elapsed() < FIRST_BLOCK,
-            "no block was uploaded in {FIRST_BLOCK:?}"
+            start.elapsed() < FULL_BLOCK,
+            "no block of {ENOUGH} ms was uploaded in {FULL_BLOCK:?}"
         );
         sleep(Duration::from_secs(2));
     }
+}
+
+/// The `meta.json` of a block that is there whole.
+fn meta(block: &Path) -> Option<Json> {
+    let meta = fs::read_to_string(block.join("meta.json")).ok()?;
+    Some(serde_json::from_str(&meta).expect("JSON"))
+}
+
+/// In milliseconds.
+fn time(meta: &Json, name: &str) -> i64 {
+    meta[name].as_i64().expect("a time")
 }
 
 /// Sidecar 1, store gateways 1 + 1, querier 1.
@@ -92,11 +108,10 @@ fn the_stores_page_is_the_one_of_the_article(url: &str) {
 
 /// A query over the observee at the end of the block.
 fn within(block: &Path) -> (String, String) {
-    let meta = fs::read_to_string(block.join("meta.json")).expect("readable");
-    let meta: Json = serde_json::from_str(&meta).expect("JSON");
+    let meta = meta(block).expect("it was uploaded");
     let labels = &meta["thanos"]["labels"];
     assert_eq!(labels["cluster"], ID, "{meta}");
-    let end = meta["maxTime"].as_i64().expect("a time") - 1_000;
+    let end = time(&meta, "maxTime") - 1_000;
     let query = format!("sum by (job) (rate(process_cpu_seconds_total{{cluster=\"{ID}\"}}[40s]))");
     (query, format!("{}.{:03}", end / 1000, end % 1000))
 }

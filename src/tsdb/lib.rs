@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod chunk;
+pub mod compact;
 mod corrupt;
 mod cursor;
 mod durable;

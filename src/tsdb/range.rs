@@ -49,6 +49,14 @@ impl FileRange {
         let size = file.metadata()?.len();
         Ok(Self { file, size })
     }
+
+    /// Fills `buffer` with the bytes from `start` on.
+    ///
+    /// # Errors
+    /// As [`RangeRead::read`].
+    pub fn read_into(&self, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, start)
+    }
 }
 
 impl RangeRead for FileRange {

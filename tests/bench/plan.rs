@@ -8,14 +8,14 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+#[path = "cost.rs"]
+mod cost;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-/// Linux tells CPU time in these.
-const TICKS_A_SECOND: f64 = 100.0;
+use cost::{Cost, Sampling};
+
 const RUNS: usize = 3;
 
 /// What is measured, what it may cost, and what another tool was measured to cost.
@@ -163,7 +163,7 @@ fn measure(tks: &Path, case: &Case) -> Vec<String> {
     let fleet = dir.path().join("bench");
     generate(&fleet, case);
     let fleet = fleet.display().to_string();
-    let once = |args: &[&str]| run(tks, args, &[0]);
+    let once = |args: &[&str]| cost::run(tks, args, Sampling::Fine);
     let applied = once(&["apply", &fleet, "--auto-approve"]);
     let planned = least(|| once(&["plan", &fleet, "--detailed-exitcode"]));
     let listed = least(|| once(&["list", &fleet]));
@@ -198,70 +198,10 @@ fn measure(tks: &Path, case: &Case) -> Vec<String> {
     over
 }
 
-/// What one process cost.
-struct Cost {
-    cpu: f64,
-    /// MiB.
-    peak: f64,
-    high: f64,
-}
-
 fn least(run: impl Fn() -> Cost) -> Cost {
     let costs = (0..RUNS).map(|_| run());
     let least = costs.min_by(|a, b| a.cpu.total_cmp(&b.cpu));
     least.expect("at least one run")
-}
-
-fn run(tks: &Path, args: &[&str], good: &[i32]) -> Cost {
-    let mut command = Command::new(tks);
-    command
-        .args(args)
-        .env_remove("TKS_DATA_DIR")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut child = command.spawn().expect("tks starts");
-    let folder = PathBuf::from(format!("/proc/{}", child.id()));
-    let (mut peak, mut high) = (0.0_f64, 0.0_f64);
-    let begun = Instant::now();
-    let cpu = loop {
-        let status = fs::read_to_string(folder.join("status")).expect("not reaped yet");
-        peak = peak.max(mebibytes(&status, "RssAnon:") + mebibytes(&status, "RssShmem:"));
-        high = high.max(mebibytes(&status, "VmHWM:"));
-        if status
-            .lines()
-            .any(|line| line.starts_with("State:") && line.contains('Z'))
-        {
-            break cpu(&fs::read_to_string(folder.join("stat")).expect("not reaped yet"));
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(1800),
-            "{args:?} hangs"
-        );
-        sleep(Duration::from_millis(2));
-    };
-    let code = child.wait().expect("ended").code();
-    assert!(
-        code.is_some_and(|code| good.contains(&code)),
-        "{args:?} ended with {code:?}"
-    );
-    Cost { cpu, peak, high }
-}
-
-fn mebibytes(status: &str, field: &str) -> f64 {
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kibibytes.unwrap_or(0.0) / 1024.0
-}
-
-/// User and system time; they stand 12th and 13th behind the name, which ends with the last parenthesis.
-fn cpu(stat: &str) -> f64 {
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks
-        .filter_map(|ticks| ticks.parse::<f64>().ok())
-        .sum::<f64>()
-        / TICKS_A_SECOND
 }
 
 const MODULE: &str = "inputs:

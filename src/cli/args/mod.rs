@@ -1,9 +1,11 @@
 //! What can be typed. The doc comments are the help texts.
 
+mod compact;
 mod part;
 mod promql;
 mod state;
 mod thanos;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 

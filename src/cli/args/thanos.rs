@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+
 use thanos::shipper::Hash;
 use thanos::sidecar::MinTime;
 
+use super::compact::CompactArgs;
 use super::{LogArgs, duration};
+use crate::diagnostic::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ThanosCommand {
@@ -18,6 +21,10 @@ pub(crate) enum ThanosCommand {
     Store(Box<StoreArgs>),
     /// Answer PromQL over many StoreAPIs
     Query(Box<QueryArgs>),
+    /// Compact, downsample and retire the blocks of a bucket
+    Compact(Box<CompactArgs>),
+    /// Tools that look at a bucket, and change it
+    Tools(super::tools::ToolsArgs),
 }
 
 /// Where a component listens.
@@ -140,6 +147,43 @@ impl ObjstoreArgs {
         };
         objstore::Config::load(&source)
     }
+
+    /// The bucket, which must be configured.
+    pub(crate) fn required(&self) -> crate::diagnostic::Result<objstore::Config> {
+        let bucket = self.load().map_err(|error| Failure::from_error(&error))?;
+        bucket.ok_or_else(|| {
+            Failure::new("no bucket is given: --objstore.config or --objstore.config-file")
+        })
+    }
+}
+
+/// Which blocks of a bucket.
+#[derive(Debug, Args)]
+pub(crate) struct RelabelArgs {
+    /// Relabel rules (keep, drop, hashmod) that choose blocks by external labels and __block_id, as YAML
+    #[arg(
+        long = "selector.relabel-config",
+        value_name = "YAML",
+        conflicts_with = "relabel_config_file"
+    )]
+    relabel_config: Option<String>,
+    /// A file with those rules
+    #[arg(long = "selector.relabel-config-file", value_name = "FILE")]
+    relabel_config_file: Option<PathBuf>,
+}
+
+impl RelabelArgs {
+    /// The rules, wherever they are given.
+    pub(crate) fn load(&self) -> crate::diagnostic::Result<thanos::compact::Relabel> {
+        let text = match (&self.relabel_config, &self.relabel_config_file) {
+            (Some(text), _) => text.clone(),
+            (None, Some(path)) => std::fs::read_to_string(path)
+                .map_err(|error| Failure::io(path.display().to_string(), &error))?,
+            (None, None) => String::new(),
+        };
+        let rules = thanos::compact::Relabel::from_yaml(&text);
+        rules.map_err(|error| Failure::from_error(&error))
+    }
 }
 
 /// What the shipper does with the blocks of a TSDB.
@@ -193,7 +237,7 @@ impl ShipperArgs {
     }
 }
 
-fn hash(name: &str) -> Result<Hash, String> {
+pub(super) fn hash(name: &str) -> Result<Hash, String> {
     match name {
         "" => Ok(Hash::None),
         "SHA256" => Ok(Hash::Sha256),
@@ -388,16 +432,8 @@ pub(crate) struct StoreArgs {
         allow_hyphen_values = true
     )]
     pub(crate) max_time: MinTime,
-    /// Relabel rules (keep, drop, hashmod) that choose blocks by external labels and __block_id, as YAML
-    #[arg(
-        long = "selector.relabel-config",
-        value_name = "YAML",
-        conflicts_with = "relabel_config_file"
-    )]
-    pub(crate) relabel_config: Option<String>,
-    /// A file with those rules
-    #[arg(long = "selector.relabel-config-file", value_name = "FILE")]
-    pub(crate) relabel_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) relabel: RelabelArgs,
     /// Blocks younger than this are not served yet
     #[arg(long = "consistency-delay", default_value = "0s", value_name = "DURATION", value_parser = duration)]
     pub(crate) consistency_delay: Duration,
@@ -432,19 +468,8 @@ pub(crate) struct StoreArgs {
     pub(crate) estimated_chunk: u64,
 }
 
-impl StoreArgs {
-    /// The relabel rules, wherever they are given.
-    pub(crate) fn relabel(&self) -> Result<String, (PathBuf, std::io::Error)> {
-        match (&self.relabel_config, &self.relabel_config_file) {
-            (Some(text), _) => Ok(text.clone()),
-            (None, Some(path)) => std::fs::read_to_string(path).map_err(|e| (path.clone(), e)),
-            (None, None) => Ok(String::new()),
-        }
-    }
-}
-
 /// Sizes as Thanos reads them: `512MB` counts by 1024, and so does `512MiB`.
-fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let shift = match unit.to_ascii_uppercase().as_str() {
@@ -468,7 +493,7 @@ fn file(name: &str) -> Option<PathBuf> {
 }
 
 /// Go's listen addresses: `:10902` is every interface.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') {
         format!("0.0.0.0{text}")
     } else {
@@ -479,7 +504,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("`{text}` is not host:port"))
 }
 
-fn selector_label(text: &str) -> Result<(String, String), String> {
+pub(super) fn selector_label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write name=\"value\"")?;
     let value = value
         .strip_prefix('"')

@@ -22,6 +22,7 @@ mod state;
 mod status;
 mod stores;
 mod summary;
+mod tools;
 mod validate;
 
 use crate::Exit;
@@ -50,7 +51,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit> {
         Command::Stores(args) => stores::run(&args, printer),
         Command::Query(args) => query::run(&args, printer),
         Command::Promql(args) => promql::run(&args, printer),
-        Command::Thanos(args) => serve::thanos(args.component),
+        Command::Thanos(args) => serve::thanos(args.component, printer),
         Command::Ingress(args) => serve::ingress(&args),
         Command::Supervise(args) => serve::supervise(&args),
     }

@@ -5,16 +5,18 @@ use std::future::Future;
 use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
+use crate::args::tools::Tool;
 use crate::args::{
     IngressArgs, LogArgs, QueryArgs, SidecarArgs, StoreArgs, SuperviseArgs, ThanosCommand,
 };
 use crate::diagnostic::{Failure, Result};
 use crate::session;
+use crate::term::Printer;
 
 /// Async workers of a server; queries compute on threads of their own.
 const WORKERS: usize = 2;
 
-pub(crate) fn thanos(component: ThanosCommand) -> Result<Exit> {
+pub(crate) fn thanos(component: ThanosCommand, printer: &Printer) -> Result<Exit> {
     match component {
         ThanosCommand::Sidecar(args) => {
             log(&args.log);
@@ -30,6 +32,15 @@ pub(crate) fn thanos(component: ThanosCommand) -> Result<Exit> {
             log(&args.log);
             let config = query(*args);
             serve(|shutdown| thanos::query::run(config, shutdown))
+        }
+        ThanosCommand::Compact(args) => {
+            log(&args.log);
+            let config = args.config()?;
+            serve(|shutdown| thanos::compact::run(config, shutdown))
+        }
+        ThanosCommand::Tools(args) => {
+            let Tool::Bucket(args) = args.tool;
+            super::tools::run(args.command, printer)
         }
     }
 }
@@ -116,15 +127,8 @@ fn query(args: QueryArgs) -> thanos::query::Config {
 }
 
 fn store(args: StoreArgs) -> Result<thanos::store_gateway::Config> {
-    let bucket = args.objstore.load();
-    let bucket = bucket.map_err(|error| Failure::from_error(&error))?;
-    let bucket = bucket.ok_or_else(|| {
-        Failure::new("no bucket is given: --objstore.config or --objstore.config-file")
-    })?;
-    let rules = args.relabel();
-    let rules = rules.map_err(|(path, error)| Failure::io(path.display().to_string(), &error))?;
-    let relabel = thanos::store_gateway::Relabel::from_yaml(&rules);
-    let relabel = relabel.map_err(|error| Failure::from_error(&error))?;
+    let bucket = args.objstore.required()?;
+    let relabel = args.relabel.load()?;
     Ok(thanos::store_gateway::Config {
         grpc_server_tls: args.listen.server_tls(),
         http_address: args.listen.http_address,

@@ -2,16 +2,40 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use objstore::{Bucket, Entry};
 use parking_lot::Mutex;
-use tsdb::meta::{DeletionMark, Mark as _, MetaError};
+use tsdb::meta::{DeletionMark, Mark, MetaError};
 
 use super::filter::Blocks;
 use super::info::BlockInfo;
+
+/// What is kept of a `meta.json`.
+pub trait FromMeta: Clone + Send + Sync + 'static {
+    /// Reads a `meta.json`, and says which block it is of.
+    ///
+    /// # Errors
+    /// [`MetaError`], when it is none, or of an unknown version.
+    fn from_meta(bytes: &[u8]) -> Result<(String, Self), MetaError>;
+}
+
+impl FromMeta for BlockInfo {
+    fn from_meta(bytes: &[u8]) -> Result<(String, Self), MetaError> {
+        let info = Self::parse(bytes)?;
+        Ok((info.id.clone(), info))
+    }
+}
+
+impl FromMeta for Arc<tsdb::meta::Meta> {
+    fn from_meta(bytes: &[u8]) -> Result<(String, Self), MetaError> {
+        let meta = tsdb::meta::Meta::parse(bytes)?;
+        Ok((meta.ulid.to_string(), Self::new(meta)))
+    }
+}
 
 /// No `meta.json` is larger.
 const MAX_META: u64 = 64 << 20;
@@ -44,33 +68,45 @@ pub enum FetchError {
 }
 
 /// What a look at the bucket found.
-#[derive(Debug, Default)]
-pub struct Found {
-    pub blocks: Blocks,
+#[derive(Debug)]
+pub struct Found<T = BlockInfo> {
+    pub blocks: BTreeMap<String, T>,
     /// Folders of blocks without `meta.json`: uploads that are not finished.
-    pub partial: usize,
-    pub corrupted: usize,
+    pub partial: Vec<String>,
+    /// Blocks whose `meta.json` cannot be read.
+    pub corrupted: Vec<String>,
     /// Metas that could not be read: the view is incomplete.
     pub failed: Vec<FetchError>,
 }
 
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self {
+            blocks: BTreeMap::new(),
+            partial: Vec::new(),
+            corrupted: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+}
+
 /// Looks at a bucket again and again, and remembers what it saw.
 #[derive(Debug)]
-pub struct Fetcher {
+pub struct Fetcher<T = BlockInfo> {
     bucket: Bucket,
     cache: Option<PathBuf>,
     concurrency: usize,
     discovery: Discovery,
-    known: Mutex<HashMap<String, (BlockInfo, Option<Timestamp>)>>,
+    known: Mutex<HashMap<String, (T, Option<Timestamp>)>>,
 }
 
-enum Meta {
-    Block(BlockInfo),
+enum Meta<T> {
+    Block(T),
     Missing,
     Corrupted,
 }
 
-impl Fetcher {
+impl<T: FromMeta> Fetcher<T> {
     /// Metas are kept under `data_dir`, if there is one.
     #[must_use]
     pub fn new(
@@ -92,7 +128,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError::List`] when the bucket cannot be listed; single metas that fail are in the answer.
-    pub async fn fetch(&self) -> Result<Found, FetchError> {
+    pub async fn fetch(&self) -> Result<Found<T>, FetchError> {
         let listed = match self.discovery {
             Discovery::Concurrent => self.list_concurrently().await,
             Discovery::Recursive => self.list_recursively().await,
@@ -102,7 +138,7 @@ impl Fetcher {
         let ids = listed.into_iter().filter_map(|(id, state)| match state {
             Some(modified) => Some((id, modified)),
             None => {
-                found.partial += 1;
+                found.partial.push(id);
                 None
             }
         });
@@ -119,8 +155,8 @@ impl Fetcher {
                     known.insert(id.clone(), (info.clone(), modified));
                     found.blocks.insert(id, info);
                 }
-                Ok(Meta::Missing) => found.partial += 1,
-                Ok(Meta::Corrupted) => found.corrupted += 1,
+                Ok(Meta::Missing) => found.partial.push(id),
+                Ok(Meta::Corrupted) => found.corrupted.push(id),
                 Err(error) => found.failed.push(error),
             }
         }
@@ -136,7 +172,23 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError::Mark`]; a mark that cannot be understood is none.
     pub async fn marks(&self, blocks: &Blocks) -> Result<HashMap<String, i64>, FetchError> {
-        let marks: Vec<_> = blocks.keys().map(|id| self.mark(id.clone())).collect();
+        let marks = self.marked::<DeletionMark>(blocks.keys()).await?;
+        let time = |mark: DeletionMark| mark.deletion_time.saturating_mul(1000);
+        Ok(marks
+            .into_iter()
+            .map(|(id, mark)| (id, time(mark)))
+            .collect())
+    }
+
+    /// The marks of one kind on these blocks.
+    ///
+    /// # Errors
+    /// [`FetchError::Mark`]; a mark that cannot be understood is none.
+    pub async fn marked<M: Mark>(
+        &self,
+        blocks: impl Iterator<Item = &String>,
+    ) -> Result<HashMap<String, M>, FetchError> {
+        let marks: Vec<_> = blocks.map(|id| self.mark(id.clone())).collect();
         let marks: Vec<_> = futures::stream::iter(marks)
             .buffer_unordered(self.concurrency)
             .try_collect()
@@ -144,18 +196,18 @@ impl Fetcher {
         Ok(marks.into_iter().flatten().collect())
     }
 
-    async fn mark(&self, id: String) -> Result<Option<(String, i64)>, FetchError> {
-        let object = format!("{id}/deletion-mark.json");
+    async fn mark<M: Mark>(&self, id: String) -> Result<Option<(String, M)>, FetchError> {
+        let object = format!("{id}/{}", M::FILE);
         let data = match self.bucket.get(&object, MAX_MARK).await {
             Ok(data) => data,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(FetchError::Mark(error)),
         };
-        match DeletionMark::parse(&data) {
-            Ok(mark) => Ok(Some((id, mark.deletion_time.saturating_mul(1000)))),
+        match M::parse(&data) {
+            Ok(mark) => Ok(Some((id, mark))),
             Err(error) => {
                 let err = net::log::chain(&error);
-                tracing::warn!(object, %err, "deletion mark that cannot be read is ignored");
+                tracing::warn!(object, %err, "mark that cannot be read is ignored");
                 Ok(None)
             }
         }
@@ -200,7 +252,7 @@ impl Fetcher {
         &self,
         id: String,
         modified: Option<Timestamp>,
-    ) -> (String, Option<Timestamp>, Result<Meta, FetchError>) {
+    ) -> (String, Option<Timestamp>, Result<Meta<T>, FetchError>) {
         let known = self.known.lock().get(&id).cloned();
         let changed = |before: Option<Timestamp>| before.is_some() && before != modified;
         let meta = match known {
@@ -214,11 +266,11 @@ impl Fetcher {
         (id, modified, meta)
     }
 
-    fn cached(&self, id: &str) -> Option<BlockInfo> {
+    fn cached(&self, id: &str) -> Option<T> {
         let folder = self.cache.as_ref()?.join(id);
         let data = std::fs::read(folder.join("meta.json")).ok()?;
-        match BlockInfo::parse(&data) {
-            Ok(info) if info.id == id => Some(info),
+        match T::from_meta(&data) {
+            Ok((of, info)) if of == id => Some(info),
             _ => {
                 let _ = std::fs::remove_dir_all(&folder);
                 None
@@ -226,7 +278,7 @@ impl Fetcher {
         }
     }
 
-    async fn get(&self, id: &str) -> Result<Meta, FetchError> {
+    async fn get(&self, id: &str) -> Result<Meta<T>, FetchError> {
         let object = format!("{id}/meta.json");
         let data = match self.bucket.get(&object, MAX_META).await {
             Ok(data) => data,
@@ -234,13 +286,13 @@ impl Fetcher {
             Err(error) if error.is_not_found() => return Ok(Meta::Missing),
             Err(error) => return Err(FetchError::Meta(error)),
         };
-        match BlockInfo::parse(&data) {
-            Ok(info) if info.id == id => {
+        match T::from_meta(&data) {
+            Ok((of, info)) if of == id => {
                 self.keep(id, &data);
                 Ok(Meta::Block(info))
             }
-            Ok(info) => {
-                tracing::warn!(object, id = info.id, "meta.json is of another block");
+            Ok((of, _)) => {
+                tracing::warn!(object, id = of, "meta.json is of another block");
                 Ok(Meta::Corrupted)
             }
             Err(source @ MetaError::Version { .. }) => Err(FetchError::Version { object, source }),
@@ -267,7 +319,7 @@ impl Fetcher {
     }
 
     /// Removes what the disk holds of blocks that are gone.
-    fn forget(&self, known: &HashMap<String, (BlockInfo, Option<Timestamp>)>) {
+    fn forget(&self, known: &HashMap<String, (T, Option<Timestamp>)>) {
         let Some(cache) = &self.cache else { return };
         let Ok(entries) = std::fs::read_dir(cache) else {
             return;

@@ -34,16 +34,11 @@ pub struct BlockInfo {
     pub chunk_max_size: Option<u64>,
 }
 
-impl BlockInfo {
-    /// Reads a `meta.json`.
-    ///
-    /// # Errors
-    /// [`MetaError`], when it is none, or of an unknown version.
-    pub fn parse(bytes: &[u8]) -> Result<Self, MetaError> {
-        let meta = Meta::parse(bytes)?;
+impl From<&Meta> for BlockInfo {
+    fn from(meta: &Meta) -> Self {
         let known = |size: u64| (size > 0).then_some(size);
-        let thanos = meta.thanos.unwrap_or_default();
-        Ok(Self {
+        let thanos = meta.thanos.clone().unwrap_or_default();
+        Self {
             id: meta.ulid.to_string(),
             min_time: meta.min_time,
             max_time: meta.max_time,
@@ -60,7 +55,17 @@ impl BlockInfo {
                 .collect(),
             segments: thanos.segment_files,
             labels: thanos.labels,
-        })
+        }
+    }
+}
+
+impl BlockInfo {
+    /// Reads a `meta.json`.
+    ///
+    /// # Errors
+    /// [`MetaError`], when it is none, or of an unknown version.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MetaError> {
+        Ok(Self::from(&Meta::parse(bytes)?))
     }
 
     /// External labels, sorted by name, as they travel.

@@ -5,7 +5,7 @@ mod filter;
 mod info;
 mod relabel;
 
-pub use fetch::{Discovery, FetchError, Fetcher, Found, is_id};
+pub use fetch::{Discovery, FetchError, Fetcher, Found, FromMeta, is_id};
 pub use filter::{Blocks, Counts, Excluded, Filter};
 pub use info::{BLOCK_ID, BlockInfo};
 pub use relabel::{Relabel, RelabelError};

@@ -187,8 +187,9 @@ impl BucketStore {
 
     async fn sync_blocks(&self) -> Result<(), SyncError> {
         let mut found = self.fetcher.fetch().await?;
-        self.metrics.synced("no-meta-json", found.partial);
-        self.metrics.synced("corrupted-meta-json", found.corrupted);
+        self.metrics.synced("no-meta-json", found.partial.len());
+        self.metrics
+            .synced("corrupted-meta-json", found.corrupted.len());
         self.metrics.synced("failed", found.failed.len());
         self.choose(&mut found.blocks).await?;
         self.metrics.synced("loaded", found.blocks.len());

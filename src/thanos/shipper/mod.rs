@@ -14,6 +14,8 @@ mod record;
 mod stage;
 mod upload;
 
+pub(crate) use stage::{listed, sha256};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

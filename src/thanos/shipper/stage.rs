@@ -80,7 +80,7 @@ fn link_files(block: &Path, staged: &Path) -> io::Result<()> {
     fs::hard_link(block.join(INDEX), staged.join(INDEX))
 }
 
-fn listed(dir: &Path, hash: Hash) -> io::Result<Vec<File>> {
+pub(crate) fn listed(dir: &Path, hash: Hash) -> io::Result<Vec<File>> {
     let mut paths = vec![INDEX.to_owned()];
     for segment in fs::read_dir(dir.join(CHUNKS))? {
         let name = segment?.file_name().into_string();
@@ -113,7 +113,7 @@ fn described(dir: &Path, rel_path: String, hash: Hash) -> io::Result<File> {
     })
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
+pub(crate) fn sha256(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;
     let mut context = Context::new(&SHA256);
     let mut buffer = vec![0; 1 << 16];

@@ -134,7 +134,7 @@ fn open_segments(folder: &Path) -> Result<Vec<FileRange>, BlockError> {
     Ok(segments)
 }
 
-fn read_tombstones(folder: &Path) -> Result<Tombstones, BlockError> {
+pub(crate) fn read_tombstones(folder: &Path) -> Result<Tombstones, BlockError> {
     let path = folder.join(Tombstones::FILE);
     match std::fs::read(&path) {
         Ok(bytes) => {

@@ -89,35 +89,41 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// Writes bits.
+/// Writes bits, a word at a time.
 #[derive(Clone, Debug, Default)]
 pub struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits of the last byte that are still free.
-    free: u32,
+    /// Bits that are not in `bytes` yet, at the top.
+    word: u64,
+    /// How many those are; fewer than 64.
+    filled: u32,
 }
 
 impl BitWriter {
     /// Continues `bytes` at a whole byte.
     pub(super) fn after(bytes: Vec<u8>) -> Self {
-        Self { bytes, free: 0 }
+        Self {
+            bytes,
+            word: 0,
+            filled: 0,
+        }
     }
 
     /// Writes the `bits` low bits of `value`; `bits` from 1 to 64.
-    pub(super) fn write(&mut self, value: u64, mut bits: u32) {
-        while bits > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let now = bits.min(self.free);
-            let part = (value >> (bits - now)) & ((1 << now) - 1);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= u8::try_from(part << (self.free - now)).unwrap_or_default();
-            }
-            self.free -= now;
-            bits -= now;
+    #[inline]
+    pub(super) fn write(&mut self, value: u64, bits: u32) {
+        let value = value & (u64::MAX >> (64 - bits));
+        let room = 64 - self.filled;
+        if bits < room {
+            self.word |= value << (room - bits);
+            self.filled += bits;
+            return;
         }
+        let left = bits - room;
+        self.word |= value >> left;
+        self.bytes.extend_from_slice(&self.word.to_be_bytes());
+        self.word = if left == 0 { 0 } else { value << (64 - left) };
+        self.filled = left;
     }
 
     pub(super) fn write_uvarint(&mut self, mut value: u64) {
@@ -132,7 +138,10 @@ impl BitWriter {
         self.write_uvarint((value << 1 ^ value >> 63).cast_unsigned());
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        let last = self.filled.div_ceil(8) as usize;
+        self.bytes
+            .extend_from_slice(&self.word.to_be_bytes()[..last]);
         self.bytes
     }
 }

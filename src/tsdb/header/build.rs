@@ -197,7 +197,7 @@ impl IndexHeader {
     /// # Errors
     /// [`HeaderError::Read`], and [`HeaderError::Corrupt`] for one that should be made anew.
     pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        let bytes = map::map(path).map_err(|source| HeaderError::Read {
+        let bytes = map(path).map_err(|source| HeaderError::Read {
             path: path.to_owned(),
             source,
         })?;

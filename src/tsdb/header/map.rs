@@ -11,7 +11,7 @@ use bytes::Bytes;
     unsafe_code,
     reason = "a map is sound only while nobody writes to the file or cuts it short"
 )]
-pub(super) fn map(path: &Path) -> io::Result<Bytes> {
+pub(crate) fn map(path: &Path) -> io::Result<Bytes> {
     let file = File::open(path)?;
     if file.metadata()?.len() == 0 {
         return Ok(Bytes::new());

@@ -16,7 +16,7 @@
 mod build;
 mod map;
 mod offsets;
-mod symbols;
+pub(crate) mod symbols;
 
 use std::ops::Range;
 
@@ -29,6 +29,7 @@ use crate::index::{Toc, Version};
 pub use build::{Build, HeaderError, IndexPieces, build, write};
 pub use offsets::LabelValues;
 
+pub(crate) use map::map;
 use offsets::Offsets;
 use symbols::SymbolTable;
 

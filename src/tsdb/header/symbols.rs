@@ -13,7 +13,7 @@ const PART: &str = "symbols";
 const LENGTH: usize = 4;
 
 #[derive(Debug)]
-pub(super) struct SymbolTable {
+pub(crate) struct SymbolTable {
     version: Version,
     /// Where the table began in its index: version 1 counts symbols by their place there.
     index_at: u64,
@@ -28,7 +28,7 @@ pub(super) struct SymbolTable {
 }
 
 impl SymbolTable {
-    pub(super) fn load(
+    pub(crate) fn load(
         version: Version,
         index_at: u64,
         at: u64,
@@ -66,7 +66,7 @@ impl SymbolTable {
         Cursor::new(PART, self.at, strings)
     }
 
-    pub(super) fn get(&self, symbol: u32) -> Result<&str, Corrupt> {
+    pub(crate) fn get(&self, symbol: u32) -> Result<&str, Corrupt> {
         match self.version {
             Version::V1 => self.at_place(symbol),
             Version::V2 => self.by_ordinal(symbol),

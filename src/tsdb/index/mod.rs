@@ -17,13 +17,14 @@
 //! Reading needs the symbols and the postings offset table at hand: [`crate::header::IndexHeader`] holds them. The rest
 //! is fetched piece by piece.
 
+mod log;
 mod series;
 mod toc;
 mod writer;
 
 pub use series::{ChunkMeta, ChunkRef, SeriesEntry, entry_length};
 pub use toc::{Toc, Version};
-pub use writer::{IndexError, IndexWriter, Written};
+pub use writer::{IndexError, IndexWriter, Series, SymbolicWriter, Written};
 
 /// The first bytes of an index.
 pub const MAGIC: u32 = 0xBAAA_D700;

@@ -1,12 +1,15 @@
 //! Writes version 2, byte for byte as Prometheus's writer does: without label indices, whose places in the table of contents are
 //! where they would be.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+
+use tempfile::SpooledTempFile;
 
 use crate::cursor::{put_slice, put_uvarint};
-use crate::postings::Postings;
 
+use super::log::{Pair, PostingsLog};
 use super::{ChunkMeta, HEAD, MAGIC, SERIES_ALIGN, SeriesEntry, Toc, Version};
 
 /// Prometheus's bound: what references of four bytes reach.
@@ -32,21 +35,29 @@ pub enum IndexError {
     TooLarge(&'static str),
 }
 
-/// An index in the making: all symbols first, then series in label order.
+impl IndexError {
+    /// Says which series is not in order.
+    #[must_use]
+    pub fn of_series(self, text: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::SeriesOrder(_) => Self::SeriesOrder(text()),
+            Self::LabelOrder(_) => Self::LabelOrder(text()),
+            Self::ChunkOrder(_) => Self::ChunkOrder(text()),
+            other => other,
+        }
+    }
+}
+
+/// The ordinals of symbols.
+type Ordinals = HashMap<Box<str>, u32, foldhash::fast::RandomState>;
+
+/// An index in the making: all symbols first, then series in label order. Labels are texts; see [`SymbolicWriter`] for
+/// those who know symbols.
 #[derive(Debug)]
 pub struct IndexWriter<W> {
-    out: Counted<W>,
-    toc: Toc,
-    symbols: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
-    /// By the symbols of name and value, which sort as their texts do.
-    postings: BTreeMap<(u32, u32), Vec<u32>>,
-    all: Vec<u32>,
-    /// Symbols of the series before.
-    last: Vec<(u32, u32)>,
-    last_chunk: u64,
-    largest_series: u64,
-    entry: SeriesEntry,
-    buffer: Vec<u8>,
+    index: SymbolicWriter<W>,
+    symbols: Ordinals,
+    labels: Vec<Pair>,
 }
 
 /// What was written.
@@ -64,29 +75,11 @@ impl<W: Write> IndexWriter<W> {
     /// # Errors
     /// [`IndexError`].
     pub fn new<'a>(out: W, symbols: impl IntoIterator<Item = &'a str>) -> Result<Self, IndexError> {
-        let mut out = Counted { out, position: 0 };
-        out.write(&MAGIC.to_be_bytes())?;
-        out.write(&[Version::V2.as_byte()])?;
-        let symbols = write_symbols(&mut out, symbols)?;
-        let toc = Toc {
-            symbols: HEAD,
-            series: out.position,
-            label_indices: 0,
-            label_offset_table: 0,
-            postings: 0,
-            postings_offset_table: 0,
-        };
+        let (section, symbols) = symbol_section(symbols)?;
         Ok(Self {
-            out,
-            toc,
+            index: SymbolicWriter::new(out, &section, None)?,
             symbols,
-            postings: BTreeMap::new(),
-            all: Vec::new(),
-            last: Vec::new(),
-            last_chunk: 0,
-            largest_series: 0,
-            entry: SeriesEntry::default(),
-            buffer: Vec::new(),
+            labels: Vec::new(),
         })
     }
 
@@ -99,28 +92,142 @@ impl<W: Write> IndexWriter<W> {
         labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         chunks: &[ChunkMeta],
     ) -> Result<(), IndexError> {
-        let shown = || show(labels.clone());
-        self.entry.labels.clear();
+        self.labels.clear();
         for (name, value) in labels.clone() {
             let pair = (self.symbol(name)?, self.symbol(value)?);
-            self.entry.labels.push(pair);
+            self.labels.push(pair);
         }
-        if !self.entry.labels.is_sorted_by(|a, b| a.0 < b.0) {
-            return Err(IndexError::LabelOrder(shown()));
-        }
-        if !self.all.is_empty() && self.entry.labels <= self.last {
-            return Err(IndexError::SeriesOrder(shown()));
-        }
-        self.check_chunks(chunks)
-            .ok_or_else(|| IndexError::ChunkOrder(shown()))?;
-        self.entry.chunks.clear();
-        self.entry.chunks.extend_from_slice(chunks);
-        self.write_series()
+        let series = Series {
+            labels: &self.labels,
+            chunks,
+        };
+        let outcome = self.index.add(series);
+        outcome.map_err(|error| error.of_series(|| show(labels)))
     }
 
     fn symbol(&self, text: &str) -> Result<u32, IndexError> {
         let found = self.symbols.get(text).copied();
         found.ok_or_else(|| IndexError::UnknownSymbol(text.to_owned()))
+    }
+
+    /// Writes the rest, and gives the output back, which is not flushed.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn finish(self) -> Result<(W, Written), IndexError> {
+        let mut texts = vec![""; self.symbols.len()];
+        for (text, symbol) in &self.symbols {
+            texts[*symbol as usize] = text;
+        }
+        self.index.finish(|symbol| Ok(texts[symbol as usize]))
+    }
+}
+
+/// The section of symbols as it is written, and their ordinals.
+fn symbol_section<'a>(
+    symbols: impl IntoIterator<Item = &'a str>,
+) -> Result<(Vec<u8>, Ordinals), IndexError> {
+    let mut known = HashMap::default();
+    let mut section = vec![0; 8];
+    let mut last: Option<&str> = None;
+    for symbol in symbols {
+        if last.is_some_and(|last| last >= symbol) {
+            return Err(IndexError::SymbolOrder(symbol.to_owned()));
+        }
+        let ordinal = u32::try_from(known.len());
+        known.insert(
+            symbol.into(),
+            ordinal.map_err(|_| IndexError::TooLarge("symbols"))?,
+        );
+        put_slice(&mut section, symbol.as_bytes());
+        last = Some(symbol);
+    }
+    let length = u32::try_from(section.len() - 4).map_err(|_| IndexError::TooLarge("symbols"))?;
+    section[..4].copy_from_slice(&length.to_be_bytes());
+    section[4..8].copy_from_slice(&(known.len() as u32).to_be_bytes());
+    let crc = crc32c::crc32c(&section[4..]);
+    section.extend_from_slice(&crc.to_be_bytes());
+    Ok((section, known))
+}
+
+/// A series as it is added: symbols of names and values, and chunks.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    pub labels: &'a [(u32, u32)],
+    pub chunks: &'a [ChunkMeta],
+}
+
+/// An index in the making whose labels are symbols, which sort as their texts do.
+#[derive(Debug)]
+pub struct SymbolicWriter<W> {
+    out: Counted<W>,
+    toc: Toc,
+    postings: PostingsLog,
+    spill: Option<PathBuf>,
+    series: u64,
+    /// Symbols of the series before.
+    last: Vec<Pair>,
+    last_chunk: u64,
+    largest_series: u64,
+    entry: SeriesEntry,
+    buffer: Vec<u8>,
+}
+
+/// All series have the label of no name and no value. Symbols are counted from one in the log, so it comes first.
+const EVERY: Pair = (0, 0);
+
+impl<W: Write> SymbolicWriter<W> {
+    /// Begins an index in `out` with the section of symbols, length and checksum included. What does not fit memory goes
+    /// to files in the folder `spill`, if there is one.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn new(out: W, symbols: &[u8], spill: Option<PathBuf>) -> Result<Self, IndexError> {
+        let mut out = Counted { out, position: 0 };
+        out.write(&MAGIC.to_be_bytes())?;
+        out.write(&[Version::V2.as_byte()])?;
+        out.write(symbols)?;
+        let toc = Toc {
+            symbols: HEAD,
+            series: out.position,
+            label_indices: 0,
+            label_offset_table: 0,
+            postings: 0,
+            postings_offset_table: 0,
+        };
+        Ok(Self {
+            out,
+            toc,
+            postings: PostingsLog::new(spill.clone()),
+            spill,
+            series: 0,
+            last: Vec::new(),
+            last_chunk: 0,
+            largest_series: 0,
+            entry: SeriesEntry::default(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Adds a series: labels in order, after those of the series before; chunks in the order of time and of the segments.
+    ///
+    /// # Errors
+    /// [`IndexError`], without the series' text: [`IndexError::of_series`] puts it in.
+    pub fn add(&mut self, series: Series<'_>) -> Result<(), IndexError> {
+        let Series { labels, chunks } = series;
+        if !labels.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(IndexError::LabelOrder(String::new()));
+        }
+        if self.series > 0 && labels <= self.last.as_slice() {
+            return Err(IndexError::SeriesOrder(String::new()));
+        }
+        self.check_chunks(chunks)
+            .ok_or_else(|| IndexError::ChunkOrder(String::new()))?;
+        self.entry.labels.clear();
+        self.entry.labels.extend_from_slice(labels);
+        self.entry.chunks.clear();
+        self.entry.chunks.extend_from_slice(chunks);
+        self.write_series()
     }
 
     /// `None` for chunks out of order.
@@ -146,42 +253,39 @@ impl<W: Write> IndexWriter<W> {
         self.entry.encode(&mut self.buffer);
         self.largest_series = self.largest_series.max(self.buffer.len() as u64);
         self.out.write(&self.buffer)?;
-        for pair in &self.entry.labels {
-            self.postings.entry(*pair).or_default().push(series);
-        }
-        self.all.push(series);
+        self.series += 1;
         self.last.clone_from(&self.entry.labels);
-        Ok(())
+        for (name, value) in &mut self.entry.labels {
+            (*name, *value) = (*name + 1, *value + 1);
+        }
+        self.entry.labels.insert(0, EVERY);
+        Ok(self.postings.add(&self.entry.labels, series)?)
     }
 
-    /// Writes the rest, and gives the output back, which is not flushed.
+    /// Writes the rest, and gives the output back, which is not flushed. `text` knows the texts of symbols.
     ///
     /// # Errors
     /// [`IndexError`].
-    pub fn finish(mut self) -> Result<(W, Written), IndexError> {
+    pub fn finish<'t>(
+        mut self,
+        text: impl Fn(u32) -> Result<&'t str, IndexError>,
+    ) -> Result<(W, Written), IndexError> {
         self.toc.label_indices = self.out.position;
         self.toc.postings = self.out.position;
-        let mut texts = vec![""; self.symbols.len()];
-        for (text, symbol) in &self.symbols {
-            texts[*symbol as usize] = text;
-        }
         self.out.pad(POSTINGS_ALIGN)?;
-        // The first list is that of all series, under the empty name and value.
-        let mut table = Table::default();
-        table.add("", "", self.out.position);
-        self.buffer.clear();
-        Postings::encode(self.all.iter().copied(), &mut self.buffer);
-        self.out.write(&self.buffer)?;
-        for ((name, value), series) in &self.postings {
-            table.add(
-                texts[*name as usize],
-                texts[*value as usize],
-                self.out.position,
-            );
-            self.buffer.clear();
-            Postings::encode(series.iter().copied(), &mut self.buffer);
-            self.out.write(&self.buffer)?;
+        let mut table = Table::new(self.spill);
+        if self.series == 0 {
+            table.add("", "", self.out.position)?;
+            write_postings(&mut self.out, &mut self.buffer, &[])?;
         }
+        self.postings.drain(|pair, series| {
+            let (name, value) = match pair {
+                EVERY => ("", ""),
+                (name, value) => (text(name - 1)?, text(value - 1)?),
+            };
+            table.add(name, value, self.out.position)?;
+            write_postings(&mut self.out, &mut self.buffer, series)
+        })?;
         self.toc.label_offset_table = self.out.position;
         self.toc.postings_offset_table = self.out.position;
         table.write(&mut self.out)?;
@@ -194,50 +298,73 @@ impl<W: Write> IndexWriter<W> {
     }
 }
 
-fn write_symbols<'a, W: Write>(
+fn write_postings<W: Write>(
     out: &mut Counted<W>,
-    symbols: impl IntoIterator<Item = &'a str>,
-) -> Result<HashMap<Box<str>, u32, foldhash::fast::RandomState>, IndexError> {
-    let mut known = HashMap::default();
-    let mut content = vec![0; 4];
-    let mut last: Option<&str> = None;
-    for symbol in symbols {
-        if last.is_some_and(|last| last >= symbol) {
-            return Err(IndexError::SymbolOrder(symbol.to_owned()));
-        }
-        let ordinal = u32::try_from(known.len());
-        known.insert(
-            symbol.into(),
-            ordinal.map_err(|_| IndexError::TooLarge("symbols"))?,
-        );
-        put_slice(&mut content, symbol.as_bytes());
-        last = Some(symbol);
-    }
-    content[..4].copy_from_slice(&(known.len() as u32).to_be_bytes());
-    out.write_section("symbols", &content)?;
-    Ok(known)
+    buffer: &mut Vec<u8>,
+    series: &[u32],
+) -> Result<(), IndexError> {
+    buffer.clear();
+    crate::postings::Postings::encode(series.iter().copied(), buffer);
+    out.write(buffer)
 }
 
+/// Lines of the postings offset table that are held in memory.
+const MOST_TABLE: usize = 4 << 20;
+
 /// The postings offset table.
-#[derive(Default)]
 struct Table {
     count: u32,
-    lines: Vec<u8>,
+    lines: SpooledTempFile,
+    length: u64,
+    crc: u32,
+    line: Vec<u8>,
 }
 
 impl Table {
-    fn add(&mut self, name: &str, value: &str, offset: u64) {
-        self.count += 1;
-        put_uvarint(&mut self.lines, 2);
-        put_slice(&mut self.lines, name.as_bytes());
-        put_slice(&mut self.lines, value.as_bytes());
-        put_uvarint(&mut self.lines, offset);
+    fn new(spill: Option<PathBuf>) -> Self {
+        let lines = match spill {
+            Some(folder) => tempfile::spooled_tempfile_in(MOST_TABLE, folder),
+            None => SpooledTempFile::new(usize::MAX),
+        };
+        Self {
+            count: 0,
+            lines,
+            length: 0,
+            crc: 0,
+            line: Vec::new(),
+        }
     }
 
-    fn write<W: Write>(self, out: &mut Counted<W>) -> Result<(), IndexError> {
-        let mut content = self.count.to_be_bytes().to_vec();
-        content.extend_from_slice(&self.lines);
-        out.write_section("postings offset table", &content)
+    fn add(&mut self, name: &str, value: &str, offset: u64) -> Result<(), IndexError> {
+        self.count += 1;
+        self.line.clear();
+        put_uvarint(&mut self.line, 2);
+        put_slice(&mut self.line, name.as_bytes());
+        put_slice(&mut self.line, value.as_bytes());
+        put_uvarint(&mut self.line, offset);
+        self.length += self.line.len() as u64;
+        self.crc = crc32c::crc32c_append(self.crc, &self.line);
+        Ok(self.lines.write_all(&self.line)?)
+    }
+
+    fn write<W: Write>(mut self, out: &mut Counted<W>) -> Result<(), IndexError> {
+        let length = u32::try_from(self.length + 4)
+            .map_err(|_| IndexError::TooLarge("postings offset table"))?;
+        out.write(&length.to_be_bytes())?;
+        let count = self.count.to_be_bytes();
+        out.write(&count)?;
+        self.lines.rewind()?;
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let read = self.lines.read(&mut piece)?;
+            if read == 0 {
+                break;
+            }
+            out.write(&piece[..read])?;
+        }
+        let length = usize::try_from(self.length).map_err(io::Error::other)?;
+        let crc = crc32c::crc32c_combine(crc32c::crc32c(&count), self.crc, length);
+        out.write(&crc.to_be_bytes())
     }
 }
 
@@ -263,14 +390,8 @@ impl<W: Write> Counted<W> {
     }
 
     fn pad(&mut self, align: u64) -> Result<(), IndexError> {
+        const NOTHING: [u8; SERIES_ALIGN as usize] = [0; SERIES_ALIGN as usize];
         let missing = self.position.next_multiple_of(align) - self.position;
-        self.write(&vec![0; missing as usize])
-    }
-
-    fn write_section(&mut self, part: &'static str, content: &[u8]) -> Result<(), IndexError> {
-        let length = u32::try_from(content.len()).map_err(|_| IndexError::TooLarge(part))?;
-        self.write(&length.to_be_bytes())?;
-        self.write(content)?;
-        self.write(&crc32c::crc32c(content).to_be_bytes())
+        self.write(&NOTHING[..missing as usize])
     }
 }

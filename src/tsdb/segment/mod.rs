@@ -9,7 +9,7 @@ mod writer;
 
 use bytes::Bytes;
 
-pub use writer::SegmentWriter;
+pub use writer::{MOST_BYTES, SegmentWriter};
 
 use crate::corrupt::{Corrupt, Flaw};
 use crate::cursor::{CRC, Cursor};
@@ -41,6 +41,19 @@ pub fn check_head(head: &[u8]) -> Result<(), Corrupt> {
 #[must_use]
 pub fn file_name(segment: u32) -> String {
     format!("chunks/{:06}", u64::from(segment) + 1)
+}
+
+/// The segments in a block's folder, as [`crate::meta::ThanosMeta::segment_files`] lists them.
+///
+/// # Errors
+/// What the system says.
+pub fn names(block: &std::path::Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(block.join("chunks"))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// A chunk in the bytes that were read. The encoding byte is as it is written: [`crate::chunk::Encoding`] knows the

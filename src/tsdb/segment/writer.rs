@@ -10,7 +10,7 @@ use crate::index::ChunkRef;
 use super::{HEAD, MAGIC, VERSION, file_name};
 
 /// Bytes of a segment at most, as Prometheus cuts them.
-const MOST_BYTES: u64 = 512 << 20;
+pub const MOST_BYTES: u64 = 512 << 20;
 /// What the length of a chunk takes at most.
 const LENGTH: u64 = 5;
 
@@ -55,7 +55,23 @@ impl SegmentWriter {
     /// # Errors
     /// What the system says.
     pub fn push(&mut self, encoding: u8, data: &[u8]) -> io::Result<ChunkRef> {
-        let needs = LENGTH + 1 + data.len() as u64 + CRC as u64;
+        let mut frame = Vec::with_capacity(LENGTH as usize + 1 + data.len() + CRC);
+        put_uvarint(&mut frame, data.len() as u64);
+        let start = frame.len();
+        frame.push(encoding);
+        frame.extend_from_slice(data);
+        let crc = crc32c::crc32c(&frame[start..]);
+        frame.extend_from_slice(&crc.to_be_bytes());
+        self.push_frame(&frame)
+    }
+
+    /// Appends a chunk as it lies in a segment: length, encoding, data and checksum.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn push_frame(&mut self, frame: &[u8]) -> io::Result<ChunkRef> {
+        // Prometheus counts the length at its longest.
+        let needs = LENGTH - 1 + frame.len() as u64;
         if self.current.is_none() || self.position + needs > self.most_bytes {
             self.cut()?;
         }
@@ -63,16 +79,9 @@ impl SegmentWriter {
             return Err(io::Error::other("no segment is open"));
         };
         let offset = u32::try_from(self.position).map_err(io::Error::other)?;
-        let mut head = Vec::with_capacity(LENGTH as usize + 1);
-        put_uvarint(&mut head, data.len() as u64);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&[encoding]), data);
-        head.push(encoding);
-        file.write_all(&head)?;
-        file.write_all(data)?;
-        file.write_all(&crc.to_be_bytes())?;
-        let length = (head.len() + data.len() + CRC) as u64;
-        self.position += length;
-        self.largest_chunk = self.largest_chunk.max(length);
+        file.write_all(frame)?;
+        self.position += frame.len() as u64;
+        self.largest_chunk = self.largest_chunk.max(frame.len() as u64);
         Ok(ChunkRef::new(self.segments - 1, offset))
     }
 

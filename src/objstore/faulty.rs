@@ -49,8 +49,6 @@ pub struct Fault {
     on: On,
     object: String,
     skip: usize,
-    /// How many are skipped between two that are struck.
-    between: usize,
     times: usize,
     effect: Effect,
 }
@@ -63,7 +61,6 @@ impl Fault {
             on,
             object: String::new(),
             skip: 0,
-            between: 0,
             times: usize::MAX,
             effect,
         }
@@ -81,14 +78,6 @@ impl Fault {
     pub fn nth(mut self, n: usize) -> Self {
         self.skip = n.saturating_sub(1);
         self.times = 1;
-        self
-    }
-
-    /// At every `n`-th of the operations that it would strike.
-    #[must_use]
-    pub fn every(mut self, n: usize) -> Self {
-        self.between = n.saturating_sub(1);
-        self.skip = self.between;
         self
     }
 }
@@ -126,7 +115,6 @@ impl Faults {
             return None;
         }
         fault.times -= 1;
-        fault.skip = fault.between;
         Some(fault.effect)
     }
 

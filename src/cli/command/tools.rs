@@ -101,8 +101,9 @@ fn resolution(ms: i64) -> String {
 }
 
 fn span(ms: i64) -> String {
-    let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
-    format!("{hours}h{minutes}m0s")
+    let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!("{sign}{hours}h{minutes}m{seconds}s")
 }
 
 fn labels(block: &Block) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::StreamExt;
@@ -78,20 +79,23 @@ impl Worker {
             &view.blocks.keys().map(ToString::to_string).collect(),
         )
         .await;
+        let failed = &AtomicBool::new(false);
         let tasks: Vec<_> = tasks(view)?
             .into_iter()
-            .map(|(block, to)| self.downsample_one(block, to))
+            .map(|(block, to)| async move {
+                // After a failure nothing new is begun; what runs beside is finished.
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let outcome = self.downsample_one(block, to).await;
+                failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+                outcome
+            })
             .collect();
-        let mut running =
+        let running =
             futures::stream::iter(tasks).buffer_unordered(self.config.downsample_concurrency);
-        let mut failures = Vec::new();
-        while let Some(done) = running.next().await {
-            if let Err(failure) = done {
-                failures.push(failure);
-                break;
-            }
-        }
-        drop(running);
+        let outcomes: Vec<Result<(), Failure>> = running.collect().await;
+        let failures = outcomes.into_iter().filter_map(Result::err).collect();
         match Failure::worst(failures) {
             Some(failure) => Err(failure),
             None => {

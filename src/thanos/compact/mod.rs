@@ -22,6 +22,7 @@ mod work;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
@@ -231,11 +232,17 @@ impl Compactor {
         let excluded: Excluded = view.no_compact.keys().copied().collect();
         // A block alone has nothing to be compacted with.
         let groups = groups.iter().filter(|group| group.blocks.len() > 1);
-        let excluded = &excluded;
+        let (excluded, failed) = (&excluded, &AtomicBool::new(false));
         let work: Vec<_> = groups
             .map(|group| async move {
+                // After a failure nothing new is begun; what runs beside is finished.
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
                 let outcome = self.worker.compact(group, excluded).await;
-                self.repair(outcome).await
+                let outcome = self.repair(outcome).await;
+                failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+                outcome
             })
             .collect();
         let mut running =
@@ -244,14 +251,9 @@ impl Compactor {
         while let Some(outcome) = running.next().await {
             match outcome {
                 Ok(again) => more |= again,
-                Err(failure) => {
-                    failures.push(failure);
-                    // What runs beside is finished; nothing new is begun.
-                    break;
-                }
+                Err(failure) => failures.push(failure),
             }
         }
-        drop(running);
         Failure::worst(failures).map_or(Ok(more), Err)
     }
 

@@ -40,8 +40,11 @@ impl Worker {
         if let Some(mut meta) = made {
             // Neither a source nor a level more: it is the same block.
             meta.compaction = broken.compaction;
+            let made = meta.thanos.take().unwrap_or_default();
             meta.thanos = broken.thanos;
             let thanos = meta.thanos.get_or_insert_default();
+            thanos.segment_files = made.segment_files;
+            thanos.index_stats = made.index_stats;
             "compactor.repair".clone_into(&mut thanos.source);
             self.upload(&parent.join(repaired.to_string()), &meta)
                 .await?;

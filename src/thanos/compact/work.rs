@@ -304,13 +304,8 @@ impl Worker {
         mut meta: Meta,
     ) -> Result<(), Failure> {
         let path = folder.join(meta.ulid.to_string());
-        let (mint, maxt) = (meta.min_time, meta.max_time);
-        let invalid = |error: &(dyn std::error::Error + 'static)| {
-            Failure::halt(format!("invalid result block {}", path.display()), error)
-        };
-        let health = health(path.clone(), mint, maxt).await;
-        let health = health.map_err(|error| invalid(&error))?;
-        let names = tsdb::segment::names(&path).map_err(|error| invalid(&error))?;
+        // Its index was checked when it was made.
+        let made = meta.thanos.take().unwrap_or_default();
         meta.thanos = Some(ThanosMeta {
             version: 1,
             labels: group.labels.clone(),
@@ -318,9 +313,9 @@ impl Worker {
                 resolution: group.resolution,
             },
             source: "compactor".to_owned(),
-            segment_files: names,
+            segment_files: made.segment_files,
             extensions: group.extensions(),
-            index_stats: health.index_stats(),
+            index_stats: made.index_stats,
             ..ThanosMeta::default()
         });
         if !self.config.overlaps_allowed()

@@ -95,7 +95,7 @@ pub fn combined(id: Ulid, metas: &[Meta]) -> Meta {
 /// Makes block `id` in `parent` out of the blocks in the folders `sources`, which are in the order of their beginnings. What is
 /// deleted in them is left out. `None` if nothing is left: then there is no block.
 ///
-/// The block has no `thanos` section yet.
+/// Of the `thanos` section there are only the segments and the sizes of the largest pieces yet.
 ///
 /// # Errors
 /// [`CompactError`]; then there is no block.

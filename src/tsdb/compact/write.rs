@@ -113,16 +113,14 @@ impl Job<'_> {
                 what: issue.to_string(),
             });
         }
-        if let Some(thanos) = &mut meta.thanos {
-            thanos.index_stats = health.index_stats();
-            thanos.segment_files =
-                segment::names(temporary).map_err(|source| WriteError::Files {
-                    block: folder.to_owned(),
-                    source,
-                })?;
-            thanos.files.clear();
-            thanos.upload_time = None;
-        }
+        let thanos = meta.thanos.get_or_insert_default();
+        thanos.index_stats = health.index_stats();
+        thanos.segment_files = segment::names(temporary).map_err(|source| WriteError::Files {
+            block: folder.to_owned(),
+            source,
+        })?;
+        thanos.files.clear();
+        thanos.upload_time = None;
         meta.write(temporary).map_err(WriteError::from)?;
         Ok(Some(meta))
     }

@@ -2,6 +2,8 @@
 //! processes that are interrupted and killed while they apply.
 
 mod fleet;
+#[path = "apply/kills.rs"]
+mod kills;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,18 +1,22 @@
 //! The store gateway beside a real one, over the same golden blocks: a real `thanos query` over ours gives the answers that it gave
 //! over a real store, and both stores answer the same requests with the same frames.
 //!
-//! `TKS_GOLDEN` names the folder with the archives of blocks and `answers/`.
+//! `TKS_GOLDEN` names the folder with the archives of blocks and `answers/`. The large block is made by `tsdbgen`.
 
 #![allow(
     clippy::print_stdout,
     reason = "figures and steps are for whoever reads the log"
 )]
 
+#[path = "bench/store/data.rs"]
+mod data;
 #[path = "store/differential.rs"]
 mod differential;
 mod fleet;
 #[path = "store/golden.rs"]
 mod golden;
+#[path = "store/large.rs"]
+mod large;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,6 +44,15 @@ impl Lab {
         })
     }
 
+    /// Without the golden data.
+    fn without_golden() -> Option<Self> {
+        Some(Self {
+            golden: PathBuf::new(),
+            thanos: peer("thanos", "store over a large block")?,
+            dir: tempfile::tempdir().expect("a folder"),
+        })
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -63,12 +76,13 @@ impl Lab {
                 archive.display()
             );
         }
+        self.config(name, &folder)
+    }
+
+    /// The configuration of a bucket that is a folder.
+    fn config(&self, name: &str, folder: &Path) -> PathBuf {
         let file = self.path(&format!("{name}.yaml"));
-        let text = format!(
-            "type: FILESYSTEM\nconfig: {{ directory: {} }}\n",
-            folder.display()
-        );
-        fs::write(&file, text).expect("written");
+        data::write_config(&file, folder);
         file
     }
 

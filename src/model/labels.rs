@@ -78,6 +78,12 @@ impl Labels {
         self.0.iter().copied()
     }
 
+    /// The label at a place in name order; the ids of nothing behind the last.
+    #[must_use]
+    pub fn at(&self, place: usize) -> (u32, u32) {
+        self.0.get(place).copied().unwrap_or((u32::MAX, u32::MAX))
+    }
+
     /// How many labels the set has.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,6 +1,7 @@
 //! One bucket and what can be done with it.
 
 mod local;
+mod near;
 
 use std::fmt;
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::config::{Kind, S3Config};
 use crate::metrics::{Metrics, Operation};
 use crate::upload::Uploads;
 use crate::{Config, ConfigError, Error};
+use near::Near;
 
 /// Range requests of one [`Bucket::get_ranges`] at a time.
 const PARALLEL_RANGES: usize = 8;
@@ -38,6 +40,8 @@ struct Inner {
     prefix: Path,
     /// The folder, when that is what the bucket is.
     folder: Option<PathBuf>,
+    /// Where ranges are read without a round trip.
+    near: Option<Near>,
     uploads: Uploads,
     metrics: Metrics,
 }
@@ -109,6 +113,7 @@ impl Bucket {
             metrics: Metrics::new(&name, Some(registry)),
             name,
             prefix,
+            near: folder.clone().map(Near::new),
             folder,
             uploads,
         })))
@@ -128,6 +133,7 @@ impl Bucket {
             name: name.to_owned(),
             prefix: Path::default(),
             folder: None,
+            near: None,
             uploads: Uploads::default(),
             metrics: Metrics::new(name, None),
         }))
@@ -151,6 +157,8 @@ impl Bucket {
             name: name.clone(),
             prefix: prefix.clone(),
             folder: folder.clone(),
+            // Every read goes through the other store.
+            near: None,
             uploads: uploads.clone(),
             metrics: metrics.clone(),
         }))
@@ -274,6 +282,10 @@ impl Bucket {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        if let Some(near) = &self.0.near {
+            let read = self.read_near(near, object, &[range]).await?;
+            return Ok(read.into_iter().next().unwrap_or_default());
+        }
         let path = self.path(object)?;
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
@@ -288,18 +300,76 @@ impl Bucket {
         finish_fetch(running, done.await)
     }
 
+    /// The last `length` bytes of an object, or all that it has, and its size.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn get_tail(&self, object: &str, length: u64) -> Result<(Bytes, u64)> {
+        let path = self.path(object)?;
+        let options = GetOptions {
+            range: Some(GetRange::Suffix(length)),
+            ..GetOptions::default()
+        };
+        let running = self.0.metrics.begin(Operation::GetRange);
+        let mut size = 0;
+        let done = async {
+            let found = self.0.store.get_opts(&path, options).await;
+            let found = found.map_err(|error| self.error(Operation::GetRange, object, error))?;
+            size = found.meta.size;
+            self.whole(Operation::GetRange, object, found).await
+        };
+        let bytes = finish_fetch(running, done.await)?;
+        Ok((bytes, size))
+    }
+
     /// Several ranges, in their order, some at a time. Ranges that lie close together are the caller's to
     /// join: it knows what a gap costs.
     ///
     /// # Errors
     /// The first [`Error`].
     pub async fn get_ranges(&self, object: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        if let Some(near) = &self.0.near {
+            return self.read_near(near, object, ranges).await;
+        }
         let reads = ranges.iter().cloned();
         let reads: Vec<_> = reads.map(|range| self.get_range(object, range)).collect();
         futures::stream::iter(reads)
             .buffered(PARALLEL_RANGES)
             .try_collect()
             .await
+    }
+
+    /// Whether a read costs no round trip: then many small ones cost less than what lies between.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.0.near.is_some()
+    }
+
+    async fn read_near(
+        &self,
+        near: &Near,
+        object: &str,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>> {
+        let path = self.path(object)?;
+        let read = async {
+            let read = near.read(&path, ranges).await;
+            read.map_err(|error| self.error(Operation::GetRange, object, error))
+        };
+        let running = self.0.metrics.begin(Operation::GetRange);
+        match read.await {
+            Ok(read) => {
+                running.fetched(read.iter().map(Bytes::len).sum());
+                running.succeeded();
+                Ok(read)
+            }
+            Err(error) => {
+                if !error.is_not_found() {
+                    running.failed();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// # Errors

@@ -7,11 +7,66 @@ use std::collections::HashSet;
 use proto::thanos::{AggrChunk, Chunk};
 use xxhash_rust::xxh64::xxh64;
 
+/// What a part of a chunk is: the field of `AggrChunk` that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Field {
+    Raw = 3,
+    Count = 4,
+    Sum = 5,
+    Min = 6,
+    Max = 7,
+    Counter = 8,
+}
+
+/// Samples or an aggregate of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Samples<'a> {
+    pub(crate) encoding: i32,
+    pub(crate) data: &'a [u8],
+    /// 0 when it was not computed.
+    pub(crate) hash: u64,
+}
+
+/// What is a chunk, in whatever form.
+pub(crate) trait Chunked {
+    /// The first and the last time.
+    fn times(&self) -> (i64, i64);
+    fn part(&self, field: Field) -> Option<Samples<'_>>;
+}
+
+impl Chunked for AggrChunk {
+    fn times(&self) -> (i64, i64) {
+        (self.min_time, self.max_time)
+    }
+
+    fn part(&self, field: Field) -> Option<Samples<'_>> {
+        let part = match field {
+            Field::Raw => &self.raw,
+            Field::Count => &self.count,
+            Field::Sum => &self.sum,
+            Field::Min => &self.min,
+            Field::Max => &self.max,
+            Field::Counter => &self.counter,
+        };
+        part.as_ref().map(Samples::of)
+    }
+}
+
+impl<'a> Samples<'a> {
+    fn of(part: &'a Chunk) -> Self {
+        Self {
+            encoding: part.r#type,
+            data: &part.data,
+            hash: part.hash,
+        }
+    }
+}
+
 /// Removes chunks that were seen before and sorts the rest. Chunks that ascend already are left alone.
-pub(crate) fn unite(chunks: &mut Vec<AggrChunk>) {
+pub(crate) fn unite<C: Chunked>(chunks: &mut Vec<C>) {
     if chunks
         .windows(2)
-        .all(|pair| pair[0].min_time < pair[1].min_time)
+        .all(|pair| pair[0].times().0 < pair[1].times().0)
     {
         return;
     }
@@ -21,48 +76,41 @@ pub(crate) fn unite(chunks: &mut Vec<AggrChunk>) {
 }
 
 /// A chunk is new if one of its parts is; the first such part is remembered.
-fn is_new(chunk: &AggrChunk, seen: &mut HashSet<u64>) -> bool {
-    let parts = [
-        &chunk.raw,
-        &chunk.count,
-        &chunk.max,
-        &chunk.min,
-        &chunk.sum,
-        &chunk.counter,
-    ];
+fn is_new(chunk: &impl Chunked, seen: &mut HashSet<u64>) -> bool {
+    use Field::{Count, Counter, Max, Min, Raw, Sum};
+    let parts = [Raw, Count, Max, Min, Sum, Counter].into_iter();
     parts
-        .into_iter()
-        .flatten()
-        .any(|part| seen.insert(hash(part)))
+        .filter_map(|field| chunk.part(field))
+        .any(|part| seen.insert(hash(&part)))
 }
 
 /// The hash that the sender computed, or ours.
-fn hash(chunk: &Chunk) -> u64 {
-    if chunk.hash == 0 {
-        xxh64(&chunk.data, 0)
+fn hash(part: &Samples<'_>) -> u64 {
+    if part.hash == 0 {
+        xxh64(part.data, 0)
     } else {
-        chunk.hash
+        part.hash
     }
 }
 
-fn compare(a: &AggrChunk, b: &AggrChunk) -> Ordering {
-    (a.min_time, a.max_time)
-        .cmp(&(b.min_time, b.max_time))
-        .then_with(|| compare_part(a.raw.as_ref(), b.raw.as_ref()))
-        .then_with(|| compare_part(a.count.as_ref(), b.count.as_ref()))
-        .then_with(|| compare_part(a.sum.as_ref(), b.sum.as_ref()))
-        .then_with(|| compare_part(a.min.as_ref(), b.min.as_ref()))
-        .then_with(|| compare_part(a.max.as_ref(), b.max.as_ref()))
-        .then_with(|| compare_part(a.counter.as_ref(), b.counter.as_ref()))
+fn compare<C: Chunked>(a: &C, b: &C) -> Ordering {
+    use Field::{Count, Counter, Max, Min, Raw, Sum};
+    let parts = [Raw, Count, Sum, Min, Max, Counter].into_iter();
+    parts.fold(a.times().cmp(&b.times()), |order, field| {
+        order.then_with(|| compare_part(a.part(field), b.part(field)))
+    })
 }
 
 /// A part that is there comes first, then the smaller encoding, then the *larger* bytes.
-fn compare_part(a: Option<&Chunk>, b: Option<&Chunk>) -> Ordering {
+fn compare_part(a: Option<Samples<'_>>, b: Option<Samples<'_>>) -> Ordering {
     match (a, b) {
         (None, None) => Ordering::Equal,
         (Some(_), None) => Ordering::Less,
         (None, Some(_)) => Ordering::Greater,
-        (Some(a), Some(b)) => a.r#type.cmp(&b.r#type).then_with(|| b.data.cmp(&a.data)),
+        (Some(a), Some(b)) => {
+            let encodings = a.encoding.cmp(&b.encoding);
+            encodings.then_with(|| b.data.cmp(a.data))
+        }
     }
 }
 

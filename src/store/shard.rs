@@ -12,15 +12,24 @@ const SEPARATOR: [u8; 1] = [0xff];
 /// Whether a label set belongs to the shard. No shard, or one of none, is everything.
 #[must_use]
 pub fn contains(shard: Option<&ShardInfo>, labels: &[Label]) -> bool {
+    let pairs = labels.iter();
+    contains_pairs(shard, pairs.map(|l| (l.name.as_str(), l.value.as_str())))
+}
+
+/// [`contains`], of labels in another form.
+pub(crate) fn contains_pairs<'l>(
+    shard: Option<&ShardInfo>,
+    labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+) -> bool {
     let Some(shard) = shard.filter(|shard| shard.total_shards >= 1) else {
         return true;
     };
     let mut hash = Xxh64::new(0);
-    for label in labels {
-        if shard.labels.contains(&label.name) == shard.by {
-            hash.update(label.name.as_bytes());
+    for (name, value) in labels {
+        if shard.labels.iter().any(|label| label == name) == shard.by {
+            hash.update(name.as_bytes());
             hash.update(&SEPARATOR);
-            hash.update(label.value.as_bytes());
+            hash.update(value.as_bytes());
             hash.update(&SEPARATOR);
         }
     }

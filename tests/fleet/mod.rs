@@ -137,6 +137,10 @@ impl Running {
             .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         Self { child, log }
     }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Running {

@@ -21,20 +21,20 @@ type Store = StoreClient<Channel>;
 /// An answer: whole series, or what the error says.
 type Answer<T> = Result<T, (tonic::Code, String)>;
 
-struct Pair {
+pub(crate) struct Pair {
     ours: (Running, String),
     theirs: (Running, String),
 }
 
 impl Pair {
-    fn start(lab: &Lab, bucket: &std::path::Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(lab: &Lab, bucket: &std::path::Path, flags: &[&str]) -> Self {
         Self {
             ours: lab.store(Whose::Ours, bucket, flags),
             theirs: lab.store(Whose::Theirs, bucket, flags),
         }
     }
 
-    fn clients(&self) -> [Store; 2] {
+    pub(crate) fn clients(&self) -> [Store; 2] {
         [&self.ours.1, &self.theirs.1]
             .map(|address| StoreClient::new(channel(address)).max_decoding_message_size(1 << 30))
     }
@@ -50,7 +50,7 @@ fn channel(address: &str) -> Channel {
         .connect_lazy()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,7 +75,7 @@ fn matcher(text: &str) -> LabelMatcher {
     panic!("{text} is no matcher")
 }
 
-fn matchers(texts: &[&str]) -> Vec<LabelMatcher> {
+pub(crate) fn matchers(texts: &[&str]) -> Vec<LabelMatcher> {
     texts.iter().map(|text| matcher(text)).collect()
 }
 
@@ -106,7 +106,7 @@ fn selectors() -> Vec<Vec<LabelMatcher>> {
 }
 
 /// One request changed in many ways.
-fn variants(base: &SeriesRequest) -> Vec<SeriesRequest> {
+pub(crate) fn variants(base: &SeriesRequest) -> Vec<SeriesRequest> {
     let with = |change: &dyn Fn(&mut SeriesRequest)| {
         let mut request = base.clone();
         change(&mut request);
@@ -170,7 +170,7 @@ fn normal(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-async fn compare(clients: &mut [Store; 2], request: &SeriesRequest) -> usize {
+pub(crate) async fn compare(clients: &mut [Store; 2], request: &SeriesRequest) -> usize {
     let [ours, theirs] = clients;
     let (ours, theirs) = tokio::join!(series(ours, request), series(theirs, request));
     let (ours, theirs) = match (ours, theirs) {

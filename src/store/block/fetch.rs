@@ -1,8 +1,9 @@
 //! Which blocks a bucket has, and their `meta.json`: from memory, from the disk, else from the bucket.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -43,11 +44,13 @@ const MAX_META: u64 = 64 << 20;
 const MAX_MARK: u64 = 1 << 20;
 /// Blocks that are looked for at a time.
 const DISCOVERY: usize = 64;
+/// Objects of a bucket that are rather listed, a thousand a call, than asked for one by one.
+const SHORT: usize = 20_000;
 
 /// How blocks are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Discovery {
-    /// A listing of the top, then one call per block.
+    /// One listing of everything while that is short; else a listing of the top, then calls for each block.
     #[default]
     Concurrent,
     /// One listing of everything.
@@ -98,7 +101,22 @@ pub struct Fetcher<T = BlockInfo> {
     concurrency: usize,
     discovery: Discovery,
     known: Mutex<HashMap<String, (T, Option<Timestamp>)>>,
+    /// Blocks that the last listing of everything showed without a deletion mark.
+    unmarked: Mutex<HashSet<String>>,
+    /// The bucket has more than [`SHORT`] objects.
+    long: AtomicBool,
 }
+
+/// What a listing shows of a block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Listed {
+    meta: bool,
+    /// Of the meta, if that is known.
+    modified: Option<Timestamp>,
+    marked: bool,
+}
+
+type Listing = BTreeMap<String, Listed>;
 
 enum Meta<T> {
     Block(T),
@@ -121,6 +139,8 @@ impl<T: FromMeta> Fetcher<T> {
             concurrency: concurrency.max(1),
             discovery,
             known: Mutex::default(),
+            unmarked: Mutex::default(),
+            long: AtomicBool::new(false),
         }
     }
 
@@ -131,21 +151,21 @@ impl<T: FromMeta> Fetcher<T> {
     pub async fn fetch(&self) -> Result<Found<T>, FetchError> {
         let listed = match self.discovery {
             Discovery::Concurrent => self.list_concurrently().await,
-            Discovery::Recursive => self.list_recursively().await,
+            Discovery::Recursive => self
+                .list_recursively(usize::MAX)
+                .await
+                .map(Option::unwrap_or_default),
         };
         let listed = listed.map_err(FetchError::List)?;
-        let mut found = Found::default();
-        let ids = listed.into_iter().filter_map(|(id, state)| match state {
-            Some(modified) => Some((id, modified)),
-            None => {
-                found.partial.push(id);
-                None
-            }
-        });
-        let ids: Vec<_> = ids.collect();
-        let loads: Vec<_> = ids
+        let partial = listed.iter().filter(|(_, listed)| !listed.meta);
+        let mut found = Found {
+            partial: partial.map(|(id, _)| id.clone()).collect(),
+            ..Found::default()
+        };
+        let loads: Vec<_> = listed
             .into_iter()
-            .map(|(id, modified)| self.load(id, modified))
+            .filter(|(_, listed)| listed.meta)
+            .map(|(id, listed)| self.load(id, listed.modified))
             .collect();
         let mut loads = futures::stream::iter(loads).buffer_unordered(self.concurrency);
         let mut known = HashMap::new();
@@ -172,7 +192,10 @@ impl<T: FromMeta> Fetcher<T> {
     /// # Errors
     /// [`FetchError::Mark`]; a mark that cannot be understood is none.
     pub async fn marks(&self, blocks: &Blocks) -> Result<HashMap<String, i64>, FetchError> {
-        let marks = self.marked::<DeletionMark>(blocks.keys()).await?;
+        // What the last listing showed without a mark is not asked for one.
+        let unmarked = self.unmarked.lock().clone();
+        let asked = blocks.keys().filter(|id| !unmarked.contains(*id));
+        let marks = self.marked::<DeletionMark>(asked).await?;
         let time = |mark: DeletionMark| mark.deletion_time.saturating_mul(1000);
         Ok(marks
             .into_iter()
@@ -180,7 +203,7 @@ impl<T: FromMeta> Fetcher<T> {
             .collect())
     }
 
-    /// The marks of one kind on these blocks.
+    /// The marks of one kind on these blocks, as they are now.
     ///
     /// # Errors
     /// [`FetchError::Mark`]; a mark that cannot be understood is none.
@@ -213,39 +236,55 @@ impl<T: FromMeta> Fetcher<T> {
         }
     }
 
-    /// Ids, each with when its meta was changed (if that is known); `None` for one without meta.
-    async fn list_concurrently(
-        &self,
-    ) -> Result<BTreeMap<String, Option<Option<Timestamp>>>, objstore::Error> {
+    async fn list_concurrently(&self) -> Result<Listing, objstore::Error> {
+        // In a folder a call costs nothing that listing would save.
+        if !self.bucket.is_near() && !self.long.load(Ordering::Relaxed) {
+            match self.list_recursively(SHORT).await? {
+                Some(listing) => return Ok(listing),
+                None => self.long.store(true, Ordering::Relaxed),
+            }
+        }
         let top = self.bucket.iter("").await?;
         let ids = top.into_iter().filter_map(|entry| match entry {
             Entry::Folder(name) => is_id(&name).then_some(name),
             Entry::Object(_) => None,
         });
         let look = |id: String| async move {
-            let there = self.bucket.exists(&format!("{id}/meta.json")).await?;
-            Ok((id, there.then_some(None)))
+            let listed = Listed {
+                meta: self.bucket.exists(&format!("{id}/meta.json")).await?,
+                ..Listed::default()
+            };
+            Ok((id, listed))
         };
         let looks: Vec<_> = ids.map(look).collect();
         let looks = futures::stream::iter(looks).buffer_unordered(DISCOVERY);
+        self.unmarked.lock().clear();
         looks.try_collect().await
     }
 
-    async fn list_recursively(
-        &self,
-    ) -> Result<BTreeMap<String, Option<Option<Timestamp>>>, objstore::Error> {
-        let mut found = BTreeMap::new();
+    /// `None` when the bucket has more objects than `most`.
+    async fn list_recursively(&self, most: usize) -> Result<Option<Listing>, objstore::Error> {
+        let mut found = Listing::new();
         let mut objects = self.bucket.iter_recursive("");
+        let mut seen = 0;
         while let Some(object) = objects.try_next().await? {
+            seen += 1;
+            if seen > most {
+                return Ok(None);
+            }
             let Some((id, rest)) = object.name.split_once('/').filter(|(id, _)| is_id(id)) else {
                 continue;
             };
-            let state = found.entry(id.to_owned()).or_insert(None);
+            let listed = found.entry(id.to_owned()).or_default();
             if rest == "meta.json" {
-                *state = Some(Some(object.attributes.last_modified));
+                listed.meta = true;
+                listed.modified = Some(object.attributes.last_modified);
             }
+            listed.marked |= rest == "deletion-mark.json";
         }
-        Ok(found)
+        let unmarked = found.iter().filter(|(_, listed)| !listed.marked);
+        *self.unmarked.lock() = unmarked.map(|(id, _)| id.clone()).collect();
+        Ok(Some(found))
     }
 
     async fn load(

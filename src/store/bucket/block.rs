@@ -15,23 +15,51 @@ use tsdb::header::IndexHeader;
 use super::budget::Budget;
 use super::error::ReadError;
 use super::header::HeaderSlot;
+use super::partition::{MAX_GAP, NEAR_GAP};
 use super::set::HasInfo;
 use super::store::Estimates;
 use crate::block::BlockInfo;
+
+/// How far a read goes whose end is not known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Bytes that a series entry is taken to have.
+    pub(crate) series: u64,
+    /// Bytes that a chunk is taken to have.
+    pub(crate) chunk: u64,
+    /// Bytes between two wanted ranges that are read too.
+    pub(crate) gap: u64,
+}
+
+impl Reach {
+    /// In a folder a second read is cheaper than a long one.
+    fn near(self) -> Self {
+        Self {
+            series: self.series.min(NEAR_SERIES),
+            chunk: self.chunk.min(NEAR_CHUNK),
+            gap: NEAR_GAP,
+        }
+    }
+}
+
+const NEAR_SERIES: u64 = 1 << 10;
+const NEAR_CHUNK: u64 = 2 << 10;
+/// Most that is read ahead of one block.
+const NEAR_WINDOW: u64 = 128 << 10;
+const FAR_WINDOW: u64 = 1 << 20;
 
 /// A loaded block.
 pub(crate) struct Block {
     pub(crate) info: BlockInfo,
     pub(crate) external: Vec<Label>,
     pub(crate) budget: Budget,
-    /// Bytes that a series entry is taken to have.
-    pub(crate) series_size: u64,
-    /// Bytes that a chunk is taken to have.
-    pub(crate) chunk_size: u64,
+    /// What sizes are taken to be where bytes are counted.
+    pub(crate) counted: Reach,
+    /// What is really read.
+    pub(crate) reach: Reach,
     pub(crate) header: HeaderSlot,
     bucket: Bucket,
     index: String,
-    segments: Vec<String>,
 }
 
 impl fmt::Debug for Block {
@@ -49,41 +77,49 @@ impl HasInfo for Arc<Block> {
 }
 
 impl Block {
-    /// Finds the block's segments; its header comes with the first use.
-    pub(crate) async fn new(
+    /// Asks the bucket nothing: the header comes with its first use, and segments have the names that their numbers
+    /// give them.
+    pub(crate) fn new(
         bucket: Bucket,
         info: BlockInfo,
         data_dir: Option<&Path>,
         estimates: &Estimates,
         budget: Budget,
-    ) -> Result<Self, ReadError> {
-        let segments = segments(&bucket, &info).await?;
+    ) -> Self {
         let index = format!("{}/index", info.id);
         let file = data_dir.map(|folder| folder.join(&info.id).join("index-header"));
         let smaller = |known: Option<u64>, estimate: u64| match known {
             Some(size) if size > 0 && size < estimate => size,
             _ => estimate,
         };
-        Ok(Self {
+        let counted = Reach {
+            series: smaller(info.series_max_size, estimates.series).max(1),
+            chunk: smaller(info.chunk_max_size, estimates.chunk).max(1),
+            gap: MAX_GAP,
+        };
+        Self {
             external: info.label_set(),
-            series_size: smaller(info.series_max_size, estimates.series).max(1),
-            chunk_size: smaller(info.chunk_max_size, estimates.chunk).max(1),
+            counted,
+            reach: if bucket.is_near() {
+                counted.near()
+            } else {
+                counted
+            },
             header: HeaderSlot::new(bucket.clone(), index.clone(), file),
             bucket,
             index,
-            segments,
             budget,
             info,
-        })
+        }
     }
 
     /// Bytes of the index; fewer where it ends.
     pub(crate) async fn read_index(
         &self,
         doing: &'static str,
-        range: Range<u64>,
-    ) -> Result<Bytes, ReadError> {
-        let read = self.bucket.get_range(&self.index, range).await;
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let read = self.bucket.get_ranges(&self.index, ranges).await;
         read.map_err(|source| ReadError::Bucket { doing, source })
     }
 
@@ -91,13 +127,25 @@ impl Block {
     pub(crate) async fn read_chunks(
         &self,
         segment: u32,
-        range: Range<u64>,
-    ) -> Result<Bytes, ReadError> {
-        let object = self.segments.get(segment as usize);
-        let object = object.ok_or(ReadError::Segment(segment))?;
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, ReadError> {
         let doing = "load chunks: get range reader";
-        let read = self.bucket.get_range(object, range).await;
+        let read = self.bucket.get_ranges(&self.segment(segment), ranges).await;
         read.map_err(|source| ReadError::Bucket { doing, source })
+    }
+
+    /// Bytes that one request may read ahead at most: a read that costs no round trip needs no long ones.
+    pub(crate) fn most_ahead(&self) -> u64 {
+        if self.bucket.is_near() {
+            NEAR_WINDOW
+        } else {
+            FAR_WINDOW
+        }
+    }
+
+    /// The object of a segment, counted from zero.
+    fn segment(&self, segment: u32) -> String {
+        format!("{}/{}", self.info.id, tsdb::segment::file_name(segment))
     }
 
     pub(crate) fn corrupt_index(&self, source: Corrupt) -> ReadError {
@@ -111,8 +159,7 @@ impl Block {
     }
 
     pub(crate) fn corrupt_segment(&self, segment: u32, source: Corrupt) -> ReadError {
-        let object = self.segments.get(segment as usize).cloned();
-        let object = object.unwrap_or_default();
+        let object = self.segment(segment);
         ReadError::Corrupt { object, source }
     }
 
@@ -129,21 +176,4 @@ impl Block {
     pub(crate) fn has_any_label(header: &IndexHeader, names: &[&str]) -> bool {
         header.label_names().any(|name| names.contains(&name))
     }
-}
-
-async fn segments(bucket: &Bucket, info: &BlockInfo) -> Result<Vec<String>, ReadError> {
-    let folder = format!("{}/chunks", info.id);
-    let mut names: Vec<String> = if info.segments.is_empty() {
-        let listed = bucket.iter(&folder).await;
-        let doing = "list chunk files";
-        let listed = listed.map_err(|source| ReadError::Bucket { doing, source })?;
-        listed.iter().map(|entry| entry.name().to_owned()).collect()
-    } else {
-        info.segments
-            .iter()
-            .map(|name| format!("{folder}/{name}"))
-            .collect()
-    };
-    names.sort_unstable();
-    Ok(names)
 }

@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The budget is counted in units of so many bytes.
 const UNIT: u64 = 1 << 10;
-/// Most that one block of a request reads ahead.
-const MAX_WINDOW: u64 = 1 << 20;
+/// Most that one request reads ahead, in all of its blocks.
+const MAX_AHEAD: u64 = 24 << 20;
 /// Least that a block of a request can work with.
 const MIN_WINDOW: u64 = 64 << 10;
 /// A block holds a window that is merged, one that waits, one that is read; the fourth is in frames.
@@ -58,16 +58,18 @@ impl Budget {
         }
     }
 
-    /// The share of a request over `blocks` blocks: bytes that each may read ahead, and the lease for all,
-    /// with `more` bytes on top. Many blocks get smaller windows, so that the windows of one request take a
-    /// quarter of the budget at most.
+    /// The share of a request over `blocks` blocks: bytes that each may read ahead, `most` at most, and the lease
+    /// for all, with `more` bytes on top. Many blocks get smaller windows, so that the windows of one request take
+    /// a quarter of the budget at most.
     pub(crate) async fn share(
         &self,
         blocks: usize,
+        most: u64,
         more: u64,
     ) -> Result<(u64, Lease), BudgetError> {
         let blocks = (blocks as u64).max(1);
-        let window = (self.bytes / 4 / WINDOWS / blocks).clamp(MIN_WINDOW, MAX_WINDOW);
+        let together = (self.bytes / 4).min(MAX_AHEAD);
+        let window = (together / WINDOWS / blocks).clamp(MIN_WINDOW, most.max(MIN_WINDOW));
         Ok((window, self.take(window * WINDOWS * blocks + more).await?))
     }
 
@@ -140,9 +142,9 @@ mod tests {
     #[tokio::test]
     async fn many_blocks_share_a_quarter_of_the_budget() {
         let budget = Budget::new(1 << 30, Duration::ZERO);
-        let (few, _lease) = budget.share(3, 0).await.expect("room");
-        assert_eq!(few, MAX_WINDOW);
-        let (many, _lease) = budget.share(500, 0).await.expect("room");
-        assert!((MIN_WINDOW..MAX_WINDOW).contains(&many));
+        let (few, _lease) = budget.share(3, 1 << 20, 0).await.expect("room");
+        assert_eq!(few, 1 << 20);
+        let (many, _lease) = budget.share(500, 1 << 20, 0).await.expect("room");
+        assert!((MIN_WINDOW..1 << 20).contains(&many));
     }
 }

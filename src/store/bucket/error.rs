@@ -33,8 +33,6 @@ pub enum ReadError {
     Resolution(i64),
     #[error("unsupported chunk encoding {0}")]
     Encoding(u8),
-    #[error("block has no chunk segment {0}")]
-    Segment(u32),
     #[error("load chunks: populate chunk: aggregate {0} does not exist")]
     Aggregate(&'static str),
 }

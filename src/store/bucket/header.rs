@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +16,11 @@ use tsdb::index::{HEAD, Toc};
 
 use super::error::ReadError;
 
-/// Bytes of the index that are read at a time.
-const PIECE: u64 = 1 << 20;
+/// Bytes of the index that are read at a time; several blocks read at once.
+const PIECE: u64 = 256 << 10;
+/// Bytes at the end of an index that are read first: they have its table of contents, and of a small one all that is
+/// needed.
+const TAIL: u64 = 64 << 10;
 
 /// The header of one block, opened when it is first asked for.
 #[derive(Debug)]
@@ -91,20 +95,19 @@ impl HeaderSlot {
     }
 
     async fn in_memory(&self) -> Result<IndexHeader, ReadError> {
-        let pieces = self.pieces().await?;
+        let source = self.source().await?;
         let wrong = |source| failed(&HeaderError::ReadIndex(source));
-        let mut build = Build::new(Vec::new(), &pieces).map_err(wrong)?;
-        for range in pieces.ranges() {
-            let data = self.read(range.start, range.end).await?;
-            build.push(&data).map_err(wrong)?;
+        let mut build = Build::new(Vec::new(), &source.pieces).map_err(wrong)?;
+        for range in source.pieces.ranges() {
+            self.copy(&source, range, &mut build, wrong).await?;
         }
         let bytes = build.finish(Path::new("memory")).map_err(|e| failed(&e))?;
         IndexHeader::from_bytes(&Bytes::from(bytes)).map_err(|e| failed(&e))
     }
 
-    /// Under another name, synced, then renamed: a header that is there is whole.
+    /// Under another name, then renamed. It is not synced: what a crash leaves is seen by its checksums and made anew.
     async fn write(&self, file: PathBuf) -> Result<(), ReadError> {
-        let pieces = self.pieces().await?;
+        let source = self.source().await?;
         let temporary = file.with_extension("tmp");
         let wrong = |source| {
             let path = temporary.clone();
@@ -114,27 +117,57 @@ impl HeaderSlot {
             fs::create_dir_all(folder).map_err(wrong)?;
         }
         let out = BufWriter::new(File::create(&temporary).map_err(wrong)?);
-        let mut build = Build::new(out, &pieces).map_err(wrong)?;
-        for range in pieces.ranges() {
-            let mut at = range.start;
-            while at < range.end {
-                let end = range.end.min(at + PIECE);
-                build.push(&self.read(at, end).await?).map_err(wrong)?;
-                at = end;
-            }
+        let mut build = Build::new(out, &source.pieces).map_err(wrong)?;
+        for range in source.pieces.ranges() {
+            self.copy(&source, range, &mut build, wrong).await?;
         }
         blocking(move || finish(build, &temporary, &file)).await
     }
 
-    async fn pieces(&self) -> Result<IndexPieces, ReadError> {
-        let attributes = self.bucket.attributes(&self.index).await;
-        let size = attributes.map_err(|e| self.unread(e))?.size;
-        let head = self.read(0, HEAD.min(size)).await?;
-        let tail = self.read(size.saturating_sub(Toc::LEN), size).await?;
-        IndexPieces::parse(&head, &tail, size).map_err(|source| ReadError::Corrupt {
+    async fn source(&self) -> Result<Source, ReadError> {
+        let read = self.bucket.get_tail(&self.index, TAIL).await;
+        let (tail, size) = read.map_err(|e| self.unread(e))?;
+        let corrupt = |source| ReadError::Corrupt {
             object: self.index.clone(),
             source,
+        };
+        let toc = tail.len().saturating_sub(Toc::LEN as usize);
+        let symbols = Toc::parse(&tail[toc..], size)
+            .map_err(corrupt)?
+            .symbols_range();
+        // The head, and the symbols that come next to it.
+        let first = if tail.len() as u64 == size {
+            tail.clone()
+        } else {
+            self.read(0, symbols.end.clamp(HEAD, PIECE)).await?
+        };
+        let head = &first[..first.len().min(HEAD as usize)];
+        let pieces = IndexPieces::parse(head, &tail[toc..], size).map_err(corrupt)?;
+        Ok(Source {
+            pieces,
+            first,
+            tail,
         })
+    }
+
+    /// Pushes a range of the index, a piece at a time.
+    async fn copy<W: std::io::Write>(
+        &self,
+        source: &Source,
+        range: Range<u64>,
+        build: &mut Build<W>,
+        wrong: impl Fn(std::io::Error) -> ReadError,
+    ) -> Result<(), ReadError> {
+        let mut at = range.start;
+        while at < range.end {
+            let piece = match source.known(at..range.end) {
+                Some(known) => known,
+                None => self.read(at, range.end.min(at + PIECE)).await?,
+            };
+            build.push(&piece).map_err(&wrong)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 
     async fn read(&self, start: u64, end: u64) -> Result<Bytes, ReadError> {
@@ -148,16 +181,41 @@ impl HeaderSlot {
     }
 }
 
+/// An index that a header is made of, with what was read of it to begin with.
+struct Source {
+    pieces: IndexPieces,
+    first: Bytes,
+    tail: Bytes,
+}
+
+impl Source {
+    /// What is known of the beginning of a range, if anything is.
+    fn known(&self, range: Range<u64>) -> Option<Bytes> {
+        let tail_at = self.pieces.size - self.tail.len() as u64;
+        let (data, at) = if range.start < self.first.len() as u64 {
+            (&self.first, 0)
+        } else if range.start >= tail_at {
+            (&self.tail, tail_at)
+        } else {
+            return None;
+        };
+        let place = |byte: u64| {
+            usize::try_from(byte - at)
+                .unwrap_or(usize::MAX)
+                .min(data.len())
+        };
+        Some(data.slice(place(range.start)..place(range.end)))
+    }
+}
+
 fn finish(build: Build<BufWriter<File>>, temporary: &Path, file: &Path) -> Result<(), HeaderError> {
     let wrong = |source| HeaderError::Write {
         path: temporary.to_owned(),
         source,
     };
     let out = build.finish(temporary)?;
-    let out = out
-        .into_inner()
+    out.into_inner()
         .map_err(|error| wrong(error.into_error()))?;
-    out.sync_all().map_err(wrong)?;
     fs::rename(temporary, file).map_err(wrong)
 }
 

@@ -109,7 +109,12 @@ impl BucketStore {
             id: block.info.id.clone(),
         });
         let queried = queried.collect();
-        let share = self.budget.share(asked.len().min(PARALLEL_BLOCKS), 0).await;
+        let together = asked.len().min(PARALLEL_BLOCKS);
+        let ahead = asked.iter().map(|(block, _)| block.most_ahead()).max();
+        let share = self
+            .budget
+            .share(together, ahead.unwrap_or_default(), 0)
+            .await;
         let (window, _lease) =
             share.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         let looks: Vec<_> = asked

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Labels, Symbols};
-use proto::thanos::{Label, Series};
+use model::Symbols;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
@@ -11,7 +10,8 @@ use tonic::Status;
 use super::call::Call;
 use super::chunks::Loaded;
 use super::stream::{Ask, BlockStream, Chosen};
-use crate::chunks;
+use super::wire::{self, Piece, Series};
+use crate::chunks::{self, Chunked, Field, Samples};
 use crate::loser::LoserTree;
 
 /// The merge's end of one block. Dropping it ends the block's task.
@@ -30,6 +30,8 @@ impl Source {
             if self.head.is_some() {
                 return Ok(());
             }
+            // What was read is let go before the next is waited for.
+            self.group = Vec::new().into_iter();
             match self.groups.recv().await {
                 Some(group) => self.group = group?.into_iter(),
                 None => return Ok(()),
@@ -84,15 +86,16 @@ impl Merge {
         let Some(first) = self.pop().await? else {
             return Ok(None);
         };
-        let mut all = first.chunks;
-        while self.peek().is_some_and(|next| next.labels == first.labels) {
-            all.extend(self.pop().await?.into_iter().flat_map(|more| more.chunks));
+        let mut series = Series {
+            labels: first.labels,
+            pieces: first.chunks.into_iter().collect(),
+        };
+        while self.peek().is_some_and(|next| next.labels == series.labels) {
+            let more = self.pop().await?;
+            series.pieces.extend(more.and_then(|more| more.chunks));
         }
-        chunks::unite(&mut all);
-        Ok(Some(Series {
-            labels: wire(&first.labels, &self.symbols),
-            chunks: all,
-        }))
+        unite(&mut series);
+        Ok(Some(series))
     }
 
     fn peek(&self) -> Option<&Loaded> {
@@ -130,10 +133,41 @@ fn less(a: &Source, b: &Source, symbols: &Symbols) -> bool {
     }
 }
 
-fn wire(labels: &Labels, symbols: &Symbols) -> Vec<Label> {
-    let label = |(name, value): (&str, &str)| Label {
-        name: name.to_owned(),
-        value: value.to_owned(),
+/// Puts chunks of several blocks in order, each once. Those that ascend already are left alone.
+fn unite(series: &mut Series) {
+    let starts = series.pieces.iter().flat_map(Piece::chunks);
+    if starts
+        .map(|chunk| chunk.min_time)
+        .is_sorted_by(|a, b| a < b)
+    {
+        return;
+    }
+    let alone = |piece: &Piece| {
+        let group = piece.group.clone();
+        piece.chunks.clone().map(move |at| Piece {
+            group: group.clone(),
+            chunks: at..at + 1,
+        })
     };
-    labels.iter(symbols).map(label).collect()
+    let mut all: Vec<Piece> = series.pieces.iter().flat_map(alone).collect();
+    chunks::unite(&mut all);
+    series.pieces = all.into_iter().collect();
+}
+
+/// A piece that is one chunk.
+impl Chunked for Piece {
+    fn times(&self) -> (i64, i64) {
+        let times = |chunk: &wire::Chunk| (chunk.min_time, chunk.max_time);
+        self.chunks().first().map_or((0, 0), times)
+    }
+
+    fn part(&self, field: Field) -> Option<Samples<'_>> {
+        let parts = self.group.parts(self.chunks().first()?);
+        let part = parts.iter().find(|part| part.field == field)?;
+        Some(Samples {
+            encoding: i32::from(part.encoding),
+            data: self.group.samples(part),
+            hash: part.hash,
+        })
+    }
 }

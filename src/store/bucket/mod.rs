@@ -3,8 +3,8 @@
 //! A Series call goes through these hands: [`store`] picks blocks ([`set`]: resolutions, gaps) and takes the
 //! call's share of the [`budget`]; each block finds its series ([`postings`]), then one task per block reads
 //! ahead, a window at a time: entries ([`series`]), put into the client's order ([`order`]), with their
-//! chunks ([`chunks`]) as slices of what was read; [`merge`] joins the blocks, and [`server`] sends frames.
-//! Nothing is decoded, and a chunk is copied once: into the frame.
+//! chunks ([`chunks`]) where they lie in what was read; [`merge`] joins the blocks, [`server`] makes frames, and
+//! [`wire`] writes them. Nothing is decoded, and a chunk is copied once: into the bytes that are sent.
 
 mod block;
 mod budget;
@@ -25,16 +25,14 @@ mod server;
 mod set;
 mod store;
 mod stream;
+mod wire;
 
 pub use budget::{Budget, BudgetError};
 pub use error::ReadError;
 pub use limits::{LimitError, Limits};
 pub use metrics::Metrics;
-pub use server::{GatewayInfo, GatewayStore};
+pub use server::{GatewayInfo, GatewayServer, GatewayStore};
 pub use store::{BucketStore, Estimates, StoreConfig, SyncError};
-
-/// Reads of one block at a time.
-const PARALLEL_READS: usize = 8;
 
 #[cfg(test)]
 mod tests;

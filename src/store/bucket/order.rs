@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 
 use model::{Labels, Symbols};
+use smallvec::SmallVec;
 use tsdb::index::ChunkMeta;
 
 /// A series of a block, before its chunks are read.
@@ -18,7 +19,7 @@ pub(crate) struct Entry {
     pub(crate) inner: Labels,
     /// As the client sees it.
     pub(crate) labels: Labels,
-    pub(crate) chunks: Vec<ChunkMeta>,
+    pub(crate) chunks: SmallVec<[ChunkMeta; 2]>,
 }
 
 impl Entry {
@@ -35,6 +36,17 @@ pub(crate) struct Dress {
     /// Sorted by name; none of these is in `without`.
     external: Vec<(u32, u32)>,
     without: Vec<u32>,
+    /// The names of the last set, and what was done to them: most sets have the names of the one before.
+    names: Vec<u32>,
+    steps: Vec<Step>,
+}
+
+/// Where a label of a dressed set comes from.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The set's own, so many from its beginning.
+    Own(usize),
+    External(u32, u32),
 }
 
 impl Dress {
@@ -44,26 +56,44 @@ impl Dress {
         Self {
             external: external.iter().filter(stays).map(id).collect(),
             without: without.iter().map(|name| symbols.intern(name)).collect(),
+            names: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
     /// External labels win over labels of the same name.
-    pub(crate) fn apply(&self, inner: &Labels, symbols: &Symbols) -> Labels {
-        let mut outer = Vec::with_capacity(inner.len() + self.external.len());
+    pub(crate) fn apply(&mut self, inner: &Labels, symbols: &Symbols) -> Labels {
+        let same = self.names.len() == inner.len()
+            && inner
+                .iter_ids()
+                .zip(&self.names)
+                .all(|(label, name)| label.0 == *name);
+        if !same || self.steps.is_empty() {
+            self.names = inner.iter_ids().map(|(name, _)| name).collect();
+            self.steps = self.steps(symbols);
+        }
+        Labels::from_sorted_ids(self.steps.iter().map(|step| match step {
+            Step::Own(at) => inner.at(*at),
+            Step::External(name, value) => (*name, *value),
+        }))
+    }
+
+    fn steps(&self, symbols: &Symbols) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(self.names.len() + self.external.len());
         let mut external = self.external.iter().copied().peekable();
-        for (name, value) in inner.iter_ids() {
-            if self.without.contains(&name) {
+        for (at, name) in self.names.iter().enumerate() {
+            if self.without.contains(name) {
                 continue;
             }
-            let before = |next: &(u32, u32)| symbols.get(next.0) < symbols.get(name);
-            while let Some(label) = external.next_if(before) {
-                outer.push(label);
+            let before = |next: &(u32, u32)| symbols.get(next.0) < symbols.get(*name);
+            while let Some((name, value)) = external.next_if(before) {
+                steps.push(Step::External(name, value));
             }
-            let same = external.next_if(|next| next.0 == name);
-            outer.push(same.unwrap_or((name, value)));
+            let same = external.next_if(|next| next.0 == *name);
+            steps.push(same.map_or(Step::Own(at), |(name, value)| Step::External(name, value)));
         }
-        outer.extend(external);
-        Labels::from_sorted_ids(outer)
+        steps.extend(external.map(|(name, value)| Step::External(name, value)));
+        steps
     }
 }
 
@@ -137,15 +167,15 @@ mod tests {
         ) {
             let symbols = Symbols::new();
             let external: Vec<(&str, &str)> = external.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            let dress = Dress::new(&external, &[], &symbols);
+            let mut dress = Dress::new(&external, &[], &symbols);
             let mut inner: Vec<Labels> = sets.iter().map(|set| labels(set, &symbols)).collect();
             inner.sort_by(|a, b| a.compare(b, &symbols));
             inner.dedup();
-            let entry = |inner: &Labels| Entry { inner: inner.clone(), labels: dress.apply(inner, &symbols), chunks: Vec::new() };
+            let mut entry = |inner: &Labels| Entry { inner: inner.clone(), labels: dress.apply(inner, &symbols), chunks: SmallVec::new() };
             let mut hold = HoldBack::default();
             let mut found = Vec::new();
             for batch in inner.chunks(size) {
-                found.extend(hold.next(batch.iter().map(entry).collect(), &symbols));
+                found.extend(hold.next(batch.iter().map(&mut entry).collect(), &symbols));
             }
             found.extend(hold.finish(&symbols));
             prop_assert_eq!(found.len(), inner.len());
@@ -157,7 +187,7 @@ mod tests {
         fn a_dressed_set_is_the_union_without_replica_labels(set in label_set("[abcd]"), external in label_set("[abcd]"), without in "[abcd]") {
             let symbols = Symbols::new();
             let pairs: Vec<(&str, &str)> = external.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            let dress = Dress::new(&pairs, std::slice::from_ref(&without), &symbols);
+            let mut dress = Dress::new(&pairs, std::slice::from_ref(&without), &symbols);
             let mut expected = set.clone();
             expected.extend(external.clone());
             expected.remove(&without);

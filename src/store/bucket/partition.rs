@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Bytes between two wanted ranges that are rather read than skipped.
+/// Bytes between two wanted ranges that are rather read than skipped, over a network.
 pub(crate) const MAX_GAP: u64 = 512 << 10;
+/// The same in a folder, where a read costs as much as copying so many bytes.
+pub(crate) const NEAR_GAP: u64 = 8 << 10;
 
 /// One read, and which of the wanted ranges it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +31,22 @@ impl Part {
         data.slice(start..end.max(start))
     }
 
-    /// [`Self::slice`] from a place to the end.
-    pub(crate) fn rest(&self, data: &Bytes, at: u64) -> Bytes {
-        self.slice(data, &(at..u64::MAX))
+    /// What `data` has from a place to its end.
+    pub(crate) fn rest<'d>(&self, data: &'d [u8], at: u64) -> &'d [u8] {
+        let place = usize::try_from(at.saturating_sub(self.bytes.start));
+        place
+            .ok()
+            .and_then(|place| data.get(place..))
+            .unwrap_or_default()
     }
 }
 
-/// Covers ranges that are sorted by their start; they may overlap.
-pub(crate) fn partition(wanted: impl IntoIterator<Item = Range<u64>>) -> Vec<Part> {
+/// Covers ranges that are sorted by their start; they may overlap. Gaps of up to `gap` bytes are read too.
+pub(crate) fn partition(wanted: impl IntoIterator<Item = Range<u64>>, gap: u64) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (at, range) in wanted.into_iter().enumerate() {
         match parts.last_mut() {
-            Some(part) if range.start <= part.bytes.end.saturating_add(MAX_GAP) => {
+            Some(part) if range.start <= part.bytes.end.saturating_add(gap) => {
                 part.bytes.end = part.bytes.end.max(range.end);
                 part.items.end = at + 1;
             }
@@ -53,6 +59,26 @@ pub(crate) fn partition(wanted: impl IntoIterator<Item = Range<u64>>) -> Vec<Par
     parts
 }
 
+/// What is taken from the budget of bytes of a request for such ranges: what is read, and how often, where every read
+/// is a request over a network, as Thanos counts.
+pub(crate) fn counted(wanted: impl IntoIterator<Item = Range<u64>>) -> (u64, usize) {
+    let (mut bytes, mut reads, mut end) = (0, 0, None::<u64>);
+    for range in wanted {
+        match end {
+            Some(last) if range.start <= last.saturating_add(MAX_GAP) => {
+                bytes += range.end.saturating_sub(last);
+                end = Some(last.max(range.end));
+            }
+            _ => {
+                reads += 1;
+                bytes += range.end - range.start;
+                end = Some(range.end);
+            }
+        }
+    }
+    (bytes, reads)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -62,12 +88,15 @@ mod tests {
     #[test]
     fn near_ranges_are_read_together_and_far_ones_are_not() {
         let far = 100 + MAX_GAP + 1;
-        let parts = partition([
-            0..10,
-            5..100,
-            far - 1..far,
-            far + MAX_GAP + 1..far + MAX_GAP + 2,
-        ]);
+        let parts = partition(
+            [
+                0..10,
+                5..100,
+                far - 1..far,
+                far + MAX_GAP + 1..far + MAX_GAP + 2,
+            ],
+            MAX_GAP,
+        );
         let items: Vec<Range<usize>> = parts.iter().map(|part| part.items.clone()).collect();
         assert_eq!(items, [0..3, 3..4]);
         assert_eq!(parts[0].bytes, 0..far);
@@ -78,7 +107,9 @@ mod tests {
         fn every_range_lies_in_exactly_one_part(mut starts in prop::collection::vec((0u64..1 << 24, 1u64..100_000), 0..60)) {
             starts.sort_unstable();
             let ranges: Vec<Range<u64>> = starts.iter().map(|(at, len)| *at..at + len).collect();
-            let parts = partition(ranges.clone());
+            let parts = partition(ranges.clone(), MAX_GAP);
+            let bytes = parts.iter().map(Part::len).sum();
+            prop_assert_eq!(counted(ranges.clone()), (bytes, parts.len()));
             let mut next = 0;
             for part in &parts {
                 prop_assert_eq!(part.items.start, next);

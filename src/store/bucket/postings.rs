@@ -2,17 +2,14 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use model::Matcher;
 use tsdb::header::IndexHeader;
 use tsdb::postings::{Plan, Postings};
 
-use super::PARALLEL_READS;
 use super::block::Block;
 use super::call::{Call, Reading, signed};
 use super::error::ReadError;
-use super::partition::{Part, partition};
+use super::partition::{Part, counted, partition};
 
 /// References of all series that pass `matchers`, ascending. No matchers choose nothing.
 pub(crate) async fn expand(
@@ -27,20 +24,16 @@ pub(crate) async fn expand(
     let plan = Plan::new(header, matchers).map_err(|e| block.corrupt_header(e))?;
     let mut wanted: Vec<(usize, Range<u64>)> = plan.ranges().iter().cloned().enumerate().collect();
     wanted.sort_by_key(|(_, range)| range.start);
-    let parts = partition(wanted.iter().map(|(_, range)| range.clone()));
-    let bytes: u64 = parts.iter().map(Part::len).sum();
+    let ranges = || wanted.iter().map(|(_, range)| range.clone());
+    let (bytes, reads) = counted(ranges());
     call.reserve_bytes(Reading::Postings, bytes)?;
-    count(call, &wanted, parts.len(), bytes);
+    count(call, &wanted, reads, bytes);
+    let parts = partition(ranges(), block.reach.gap);
+    let bytes: u64 = parts.iter().map(Part::len).sum();
     // References take what their bytes take; both are there for a moment.
     let _lease = block.budget.take(2 * bytes).await?;
-    let reads: Vec<_> = parts
-        .iter()
-        .map(|part| block.read_index("read postings range", part.bytes.clone()))
-        .collect();
-    let read: Vec<Bytes> = futures::stream::iter(reads)
-        .buffered(PARALLEL_READS)
-        .try_collect()
-        .await?;
+    let reads: Vec<_> = parts.iter().map(|part| part.bytes.clone()).collect();
+    let read = block.read_index("read postings range", &reads).await?;
     let mut lists = vec![Postings::default(); wanted.len()];
     for (part, data) in parts.iter().zip(&read) {
         for (place, range) in &wanted[part.items.clone()] {

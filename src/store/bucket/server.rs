@@ -1,8 +1,10 @@
 //! The Store and Info services of a gateway.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -10,15 +12,17 @@ use prost_types::Any;
 use proto::hintspb::{self, SeriesRequestHints, SeriesResponseHints};
 use proto::info::info_server::Info;
 use proto::info::{InfoRequest, InfoResponse};
-use proto::thanos::series_response::Result as Frame;
-use proto::thanos::store_server::Store;
+use proto::thanos::series_response::Result as Message;
+use proto::thanos::store_server::{Store, StoreServer};
 use proto::thanos::{
-    Aggr, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, Series,
+    Aggr, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
     SeriesRequest, SeriesResponse,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
 use tonic::metadata::MetadataMap;
+use tonic::server::{NamedService, ServerStreamingService};
 use tonic::{Code, Request, Response, Status};
 
 use super::budget::Lease;
@@ -27,12 +31,17 @@ use super::hints;
 use super::merge::Merge;
 use super::store::BucketStore;
 use super::stream::{Ask, Chosen};
-use crate::Frames;
+use super::wire::{Frame, FrameCodec, Sent, Series};
+use crate::MAX_MESSAGE;
 use crate::matchers;
 use crate::proxy::DEFAULT_TENANT;
 
-/// Frames that wait for the client.
-const FRAMES: usize = 2;
+/// The method that [`GatewayServer`] answers itself.
+const SERIES: &str = "/thanos.Store/Series";
+/// Series in one frame at most, whatever is asked for.
+const MOST_IN_FRAME: usize = 4096;
+/// Bytes of chunks after which a frame is sent even if more series would fit by count.
+const FRAME_BYTES: usize = 1 << 20;
 /// Blocks that look for their series at a time.
 pub(crate) const PARALLEL_BLOCKS: usize = 16;
 
@@ -54,25 +63,79 @@ pub(crate) fn tenant(metadata: &MetadataMap) -> String {
     tenant.unwrap_or(DEFAULT_TENANT).to_owned()
 }
 
+/// The Store service as it is served: Series goes its own way to the wire, the rest is [`StoreServer`]'s.
+#[derive(Clone, Debug)]
+pub struct GatewayServer {
+    store: GatewayStore,
+    rest: StoreServer<GatewayStore>,
+}
+
+impl GatewayServer {
+    /// The services over a store.
+    #[must_use]
+    pub fn new(store: Arc<BucketStore>) -> Self {
+        let store = GatewayStore(store);
+        Self {
+            rest: StoreServer::new(store.clone())
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE),
+            store,
+        }
+    }
+}
+
+impl NamedService for GatewayServer {
+    const NAME: &'static str = <StoreServer<GatewayStore> as NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for GatewayServer {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != SERIES {
+            return self.rest.call(request);
+        }
+        let call = SeriesCall(self.store.clone());
+        Box::pin(async move {
+            let most = Some(MAX_MESSAGE);
+            let mut grpc =
+                tonic::server::Grpc::new(FrameCodec).apply_max_message_size_config(most, most);
+            Ok(grpc.server_streaming(call, request).await)
+        })
+    }
+}
+
+struct SeriesCall(GatewayStore);
+
+impl ServerStreamingService<SeriesRequest> for SeriesCall {
+    type Response = Sent;
+    type ResponseStream = BoxStream<'static, Result<Sent, Status>>;
+    type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, request: Request<SeriesRequest>) -> Self::Future {
+        let store = self.0.clone();
+        Box::pin(async move { Ok(Response::new(store.answer(request).await?)) })
+    }
+}
+
 #[tonic::async_trait]
 impl Store for GatewayStore {
-    type SeriesStream = ReceiverStream<Result<SeriesResponse, Status>>;
+    type SeriesStream = BoxStream<'static, Result<SeriesResponse, Status>>;
 
+    /// The frames of [`GatewayServer`], read again: for callers in this process.
     async fn series(
         &self,
         request: Request<SeriesRequest>,
     ) -> Result<Response<Self::SeriesStream>, Status> {
-        let turn = self.turn().await?;
-        let tenant = tenant(request.metadata());
-        let answer = self.prepare(request.into_inner(), &tenant, turn).await?;
-        let (sender, receiver) = mpsc::channel(FRAMES);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = sender.closed() => {}
-                () = answer.send(&sender) => {}
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let frames = self.answer(request).await?;
+        let decoded = frames.map(|sent| sent.and_then(|(symbols, frame)| frame.decoded(&symbols)));
+        Ok(Response::new(decoded.boxed()))
     }
 
     async fn label_names(
@@ -107,6 +170,21 @@ impl Drop for Turn {
 }
 
 impl GatewayStore {
+    /// The frames of an answer, made as they are taken.
+    async fn answer(
+        &self,
+        request: Request<SeriesRequest>,
+    ) -> Result<BoxStream<'static, Result<Sent, Status>>, Status> {
+        let turn = self.turn().await?;
+        let tenant = tenant(request.metadata());
+        let answer = self.prepare(request.into_inner(), &tenant, turn).await?;
+        let symbols = answer.call.symbols.clone();
+        let frames = futures::stream::try_unfold(Box::new(answer), |mut answer| async move {
+            Ok(answer.next().await?.map(|frame| (frame, answer)))
+        });
+        Ok(frames.map_ok(move |frame| (symbols.clone(), frame)).boxed())
+    }
+
     async fn turn(&self) -> Result<Turn, Status> {
         let start = Instant::now();
         let permit = self.0.gate.clone().acquire_owned().await;
@@ -168,14 +246,26 @@ impl GatewayStore {
             .filter(|chosen| chosen.bytes() > 0)
             .collect();
         let postings = chosen.iter().map(Chosen::bytes).sum();
-        let share = store.budget.share(chosen.len(), postings).await;
+        let ahead = chosen.iter().map(|chosen| chosen.block.most_ahead()).max();
+        let ahead = ahead.unwrap_or_default();
+        let share = store.budget.share(chosen.len(), ahead, postings).await;
         let (window, lease) =
             share.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         store.metrics.budget(&store.budget);
         Ok(Answer {
             merge: Merge::start(chosen, &ask, &call, window),
-            frames: Frames::new(request.response_batch_size),
-            limit: u64::try_from(request.limit).ok().filter(|limit| *limit > 0),
+            batch: usize::try_from(request.response_batch_size)
+                .unwrap_or(0)
+                .clamp(1, MOST_IN_FRAME),
+            left: u64::try_from(request.limit)
+                .ok()
+                .filter(|limit| *limit > 0)
+                .unwrap_or(u64::MAX),
+            begun: Instant::now(),
+            sent: (0, 0),
+            ended: false,
+            pending: Vec::new(),
+            pending_bytes: 0,
             sent_bytes: (!request.skip_chunks).then(|| call.metrics.sent_chunk_bytes()),
             hints: answer_hints,
             store: store.clone(),
@@ -223,8 +313,16 @@ struct AnswerHints {
 /// An answer on its way.
 struct Answer {
     merge: Merge,
-    frames: Frames,
-    limit: Option<u64>,
+    /// Series in one frame at most.
+    batch: usize,
+    pending: Vec<Series>,
+    pending_bytes: usize,
+    /// Series that may still be sent.
+    left: u64,
+    begun: Instant,
+    /// Series and chunks so far.
+    sent: (usize, usize),
+    ended: bool,
     sent_bytes: Option<Histogram>,
     hints: Option<AnswerHints>,
     store: Arc<BucketStore>,
@@ -233,58 +331,64 @@ struct Answer {
     _turn: Turn,
 }
 
-/// Nobody reads the answer any more.
-struct Gone;
-
-type Sender = mpsc::Sender<Result<SeriesResponse, Status>>;
-
 impl Answer {
-    async fn send(mut self, out: &Sender) {
-        if let Err(status) = self.send_all(out).await {
-            let _ = out.send(Err(status)).await;
-        }
-    }
-
-    async fn send_all(&mut self, out: &Sender) -> Result<(), Status> {
-        let start = Instant::now();
-        let mut sent = 0;
-        while self.limit.is_none_or(|limit| sent < limit) {
-            let Some(series) = self.merge.next().await? else {
+    /// The next frame; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Frame>, Status> {
+        while !self.ended {
+            let next = if self.left == 0 {
+                None
+            } else {
+                self.merge.next().await?
+            };
+            let Some(series) = next else {
+                self.ended = true;
+                self.merged();
                 break;
             };
-            sent += 1;
-            self.observe(&series);
-            if let Some(frame) = self.frames.push(series)
-                && give(out, frame).await.is_err()
-            {
-                return Ok(());
+            self.left -= 1;
+            if let Some(frame) = self.push(series) {
+                return Ok(Some(frame));
             }
         }
-        self.call.metrics.merged(start.elapsed());
-        self.call
-            .count(|stats| stats.merge_duration = duration(start));
-        let last = [self.frames.flush(), self.hints()];
-        for frame in last.into_iter().flatten() {
-            if give(out, frame).await.is_err() {
-                break;
-            }
+        if !self.pending.is_empty() {
+            return Ok(Some(Frame::Batch(std::mem::take(&mut self.pending))));
         }
-        Ok(())
+        Ok(self.hints().map(Frame::Other))
     }
 
-    fn observe(&self, series: &Series) {
-        self.call.count(|stats| {
-            stats.merged_series_count += 1;
-            stats.merged_chunks_count += signed(series.chunks.len());
-        });
+    /// Adds a series; gives the frame that is full now. Frames of a single series have the form that every client
+    /// understands.
+    fn push(&mut self, series: Series) -> Option<Frame> {
+        self.sent.0 += 1;
+        self.sent.1 += series.chunk_count();
+        let bytes = series.chunk_bytes();
         if let Some(histogram) = &self.sent_bytes {
-            let bytes: usize = series.chunks.iter().map(prost::Message::encoded_len).sum();
             histogram.observe(bytes as f64);
         }
+        if self.batch == 1 {
+            return Some(Frame::Series(series));
+        }
+        self.pending.push(series);
+        self.pending_bytes += bytes;
+        let full = self.pending.len() >= self.batch || self.pending_bytes >= FRAME_BYTES;
+        full.then(|| {
+            self.pending_bytes = 0;
+            Frame::Batch(std::mem::take(&mut self.pending))
+        })
     }
 
-    fn hints(&self) -> Option<SeriesResponse> {
-        let hints = self.hints.as_ref()?;
+    fn merged(&self) {
+        self.call.metrics.merged(self.begun.elapsed());
+        self.call.count(|stats| {
+            stats.merged_series_count += signed(self.sent.0);
+            stats.merged_chunks_count += signed(self.sent.1);
+            stats.merge_duration = duration(self.begun);
+        });
+    }
+
+    /// The hints, once.
+    fn hints(&mut self) -> Option<SeriesResponse> {
+        let hints = self.hints.take()?;
         let block = |id: &String| hintspb::Block { id: id.clone() };
         let message = SeriesResponseHints {
             queried_blocks: hints.queried.iter().map(block).collect(),
@@ -292,7 +396,7 @@ impl Answer {
         };
         let any: Any = hints::write(&message, "SeriesResponseHints");
         Some(SeriesResponse {
-            result: Some(Frame::Hints(any)),
+            result: Some(Message::Hints(any)),
         })
     }
 }
@@ -303,10 +407,6 @@ impl Drop for Answer {
         self.lease.take();
         self.store.metrics.budget(&self.store.budget);
     }
-}
-
-async fn give(out: &Sender, frame: SeriesResponse) -> Result<(), Gone> {
-    out.send(Ok(frame)).await.map_err(|_| Gone)
 }
 
 fn duration(since: Instant) -> Option<prost_types::Duration> {

@@ -257,7 +257,7 @@ impl BucketStore {
         let config = &self.config;
         let data_dir = config.data_dir.as_deref();
         let (bucket, budget) = (self.bucket.clone(), self.budget.clone());
-        let block = Block::new(bucket, info, data_dir, &config.estimates, budget).await?;
+        let block = Block::new(bucket, info, data_dir, &config.estimates, budget);
         if !config.lazy_headers {
             block.header.get().await?;
         } else if !config.lazy_download {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::Matcher;
-use proto::thanos::{Aggr, Label, ShardInfo};
+use proto::thanos::{Aggr, ShardInfo};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tsdb::header::IndexHeader;
@@ -193,7 +193,7 @@ impl BlockStream {
         if self.ask.skip_chunks {
             let bare = |entry: Entry| Loaded {
                 labels: entry.labels,
-                chunks: Vec::new(),
+                chunks: None,
             };
             return Ok(self.give(entries.into_iter().map(bare).collect()).await?);
         }
@@ -215,11 +215,9 @@ impl BlockStream {
     }
 
     fn is_in_shard(&self, entry: &Entry) -> bool {
-        let label = |(name, value): (&str, &str)| Label {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        };
-        let labels: Vec<Label> = entry.labels.iter(&self.call.symbols).map(label).collect();
-        shard::contains(self.ask.shard.as_ref(), &labels)
+        shard::contains_pairs(
+            self.ask.shard.as_ref(),
+            entry.labels.iter(&self.call.symbols),
+        )
     }
 }

@@ -52,6 +52,21 @@ impl World {
     }
 
     async fn with(budget: u64, change: impl FnOnce(&mut StoreConfig)) -> Self {
+        let faulty = |bucket: Bucket| bucket.with_faults();
+        Self::over(faulty, budget, change).await
+    }
+
+    /// Read as a folder is, without a store of faults between.
+    async fn near(change: impl FnOnce(&mut StoreConfig)) -> Self {
+        let near = |bucket: Bucket| (bucket.clone(), bucket.with_faults().1);
+        Self::over(near, 1 << 30, change).await
+    }
+
+    async fn over(
+        bucket_of: impl FnOnce(Bucket) -> (Bucket, Faults),
+        budget: u64,
+        change: impl FnOnce(&mut StoreConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for hour in 0..2 {
             write_block(&folder.path().join("bucket"), hour);
@@ -59,7 +74,7 @@ impl World {
         let bucket = Config::filesystem(folder.path().join("bucket"));
         let registry = Registry::new();
         let bucket = Bucket::open(&bucket, &registry).expect("a bucket");
-        let (bucket, faults) = bucket.with_faults();
+        let (bucket, faults) = bucket_of(bucket);
         let mut config = config(&folder.path().join("data"));
         change(&mut config);
         let filter = || Filter {
@@ -190,6 +205,26 @@ async fn what_is_larger_than_estimated_is_read_again() {
         world.await.series(all()).await.expect("an answer"),
         expected
     );
+}
+
+#[tokio::test]
+async fn a_folder_gives_what_a_network_gives() {
+    let expected = World::new().await.series(all()).await.expect("an answer");
+    let small = |config: &mut StoreConfig| {
+        config.estimates = Estimates {
+            series: 3,
+            chunk: 3,
+        };
+    };
+    for world in [World::near(|_| {}).await, World::near(small).await] {
+        assert_eq!(world.series(all()).await.expect("an answer"), expected);
+        world.damage("chunks/000001", |bytes| bytes[100] ^= 1);
+        let error = world.series(all()).await.expect_err("damaged");
+        assert!(error.message().contains("checksum"), "{error}");
+        world.damage("chunks/000001", |bytes| bytes.truncate(500));
+        let error = world.series(all()).await.expect_err("cut off");
+        assert!(error.message().contains("chunks/000001"), "{error}");
+    }
 }
 
 #[tokio::test]

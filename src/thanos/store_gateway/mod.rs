@@ -12,10 +12,9 @@ use net::metrics::Registry;
 use net::probe::Probe;
 use objstore::Bucket;
 use proto::info::info_server::InfoServer;
-use proto::thanos::store_server::StoreServer;
 use store::block::Filter;
 use store::bucket::{
-    BucketStore, Budget, GatewayInfo, GatewayStore, Metrics, StoreConfig, SyncError,
+    BucketStore, Budget, GatewayInfo, GatewayServer, Metrics, StoreConfig, SyncError,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -124,11 +123,7 @@ async fn serve_and_sync(
         ready: probe.clone(),
     };
     let routes = Routes::new(net::grpc::health(&probe))
-        .add_service(
-            StoreServer::new(GatewayStore(store.clone()))
-                .max_decoding_message_size(store::MAX_MESSAGE)
-                .max_encoding_message_size(store::MAX_MESSAGE),
-        )
+        .add_service(GatewayServer::new(store.clone()))
         .add_service(InfoServer::new(info));
     let tls = config.grpc_server_tls.clone();
     let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());

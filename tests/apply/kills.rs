@@ -1,0 +1,178 @@
+//! An apply that is killed, at every step that lasts on disk and at seeded instants: the next one converges, nothing is lost and
+//! nothing is left over.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{Files, applying, ended, signal, states};
+use crate::fleet::tks;
+use serde_json::Value as Json;
+
+const INSTANTS: usize = 30;
+
+/// Kills at a step that lasts: a library that is preloaded, built by the compiler that Rust links with.
+struct KillAt(PathBuf);
+
+impl KillAt {
+    fn build(files: &Files) -> Option<Self> {
+        let library = files.dir.path().join("kill_at.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apply/kill_at.c");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([library.as_os_str(), source.as_ref()])
+            .args(["-ldl"])
+            .status();
+        if cfg!(target_os = "linux") && built.is_ok_and(|status| status.success()) {
+            return Some(Self(library));
+        }
+        assert!(
+            std::env::var_os("TKS_REQUIRE_PEERS").is_none(),
+            "cc cannot build kill_at.c"
+        );
+        println!("left out: kills at every step, because cc is not installed");
+        None
+    }
+
+    /// Runs tks until its `at`-th step, or to its end; whether it was killed.
+    fn run(&self, files: &Files, args: &[&str], at: usize) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = self
+            .command(files, args)
+            .env("KILL_AT", at.to_string())
+            .status()
+            .expect("started");
+        status.signal() == Some(9)
+    }
+
+    /// The steps of a whole run.
+    fn steps(&self, files: &Files, args: &[&str]) -> Vec<String> {
+        let count = files.dir.path().join("steps");
+        let mut command = self.command(files, args);
+        let status = command.env("KILL_COUNT", &count).status();
+        assert!(status.expect("started").success());
+        let steps = fs::read_to_string(&count).expect("there were steps");
+        fs::remove_file(&count).expect("removed");
+        steps.lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn command(&self, files: &Files, args: &[&str]) -> Command {
+        let mut command = Command::new(tks());
+        command
+            .args(args)
+            .current_dir(files.dir.path())
+            .env_remove("TKS_DATA_DIR")
+            .env("LD_PRELOAD", &self.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+}
+
+/// No document of the state is half-written.
+fn states_are_whole(files: &Files) {
+    for state in states(&files.data().join("state")) {
+        let text = fs::read_to_string(&state).expect("readable");
+        let whole: Result<Json, _> = serde_json::from_str(&text);
+        assert!(whole.is_ok(), "{} is half-written", state.display());
+    }
+}
+
+const APPLY: [&str; 3] = ["apply", "f", "--auto-approve"];
+const DESTROY: [&str; 3] = ["destroy", "f", "--auto-approve"];
+
+#[test]
+fn an_apply_killed_at_every_step_converges() {
+    let files = Files::new(1);
+    let Some(kill) = KillAt::build(&files) else {
+        return;
+    };
+    let steps = kill.steps(&files, &APPLY);
+    println!("an apply has {} steps: {steps:?}", steps.len());
+    assert!(steps.len() > files.wanted(), "every create is journalled");
+    for at in 1..=steps.len() {
+        files.tks(&DESTROY).expect(0);
+        // Parallel creates make their steps in an order that is not always the same; there are as many.
+        let killed = kill.run(&files, &APPLY, at);
+        assert!(killed || at + 2 > steps.len(), "not killed at step {at}");
+        states_are_whole(&files);
+        files.converges();
+    }
+}
+
+#[test]
+fn a_destroy_killed_at_every_step_goes_on() {
+    let files = Files::new(1);
+    let Some(kill) = KillAt::build(&files) else {
+        return;
+    };
+    files.converges();
+    let steps = kill.steps(&files, &DESTROY);
+    println!("a destroy has {} steps", steps.len());
+    for at in 1..=steps.len() {
+        files.converges();
+        kill.run(&files, &DESTROY, at);
+        states_are_whole(&files);
+        files.tks(&DESTROY).expect(0);
+        let left = fs::read_dir(files.data().join("one"));
+        assert!(left.is_err() || left.is_ok_and(|mut left| left.next().is_none()));
+    }
+}
+
+/// A generator of instants that anybody can run again: `TKS_SEED` gives another.
+struct Seeded(u64);
+
+impl Seeded {
+    fn new() -> Self {
+        let seed = std::env::var("TKS_SEED").ok();
+        let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(4);
+        println!("TKS_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Below one (Knuth's MMIX).
+    fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[test]
+fn an_apply_killed_at_seeded_instants_converges() {
+    let mut seeded = Seeded::new();
+    let files = Files::new(6);
+    let begun = Instant::now();
+    files.converges();
+    let whole = begun.elapsed() / 2;
+    for instant in 0..INSTANTS {
+        files.tks(&DESTROY).expect(0);
+        let pause = whole.mul_f64(seeded.next());
+        let (mut child, stdout) = applying(&files, 0);
+        sleep(pause);
+        let _ = child.kill();
+        ended(child, stdout);
+        println!("killed for the {instant}th time, after {pause:?}");
+        states_are_whole(&files);
+        files.converges();
+    }
+}
+
+#[test]
+fn an_apply_killed_again_and_again_without_pause_converges() {
+    let mut seeded = Seeded::new();
+    let files = Files::new(12);
+    for _ in 0..INSTANTS {
+        let (child, stdout) = applying(&files, 0);
+        sleep(Duration::from_secs_f64(seeded.next() * 0.2));
+        signal(&child, "-KILL");
+        ended(child, stdout);
+        states_are_whole(&files);
+    }
+    files.converges();
+}

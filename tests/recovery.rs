@@ -47,17 +47,12 @@ fn converges(fleet: &Fleet, wanted: &BTreeSet<String>) {
         .expect(0);
     let names: BTreeSet<String> = fleet.pids().into_iter().map(|(name, _)| name).collect();
     assert_eq!(&names, wanted);
-    let known: BTreeSet<i64> = fleet.pids().into_iter().map(|(_, pid)| pid).collect();
-    let mut children = children_of(supervisor(fleet));
-    children.retain(|pid| !known.contains(pid));
-    let orphans: Vec<i64> = children
-        .into_iter()
-        .chain(
-            processes_of(fleet)
-                .into_iter()
-                .filter(|pid| !known.contains(pid) && *pid != supervisor(fleet)),
-        )
-        .collect();
+    let supervisor = supervisor(fleet);
+    let mut known: BTreeSet<i64> = fleet.pids().into_iter().map(|(_, pid)| pid).collect();
+    known.insert(supervisor);
+    let mut orphans = children_of(supervisor);
+    orphans.extend(processes_of(fleet));
+    orphans.retain(|pid| !known.contains(pid));
     assert!(
         orphans.is_empty(),
         "processes that nobody knows: {orphans:?}"
@@ -92,11 +87,11 @@ fn the_supervisor_killed(fleet: &Fleet) {
     let wanted = names(fleet);
     // Once while all runs, once while it brings up what was killed.
     for killed in [None, Some(QUERIER)] {
-        let before = fleet.pids();
+        let (before, supervisor) = (fleet.pids(), supervisor(fleet));
         if let Some(name) = killed {
             kill(fleet.pid(name));
         }
-        kill(supervisor(fleet));
+        kill(supervisor);
         println!("killed the supervisor");
         eventually("the end of its children", || {
             let mut pids = before.iter().map(|(_, pid)| *pid);

@@ -3,6 +3,8 @@
 mod args;
 mod command;
 mod diagnostic;
+mod foreign;
+mod git;
 mod session;
 mod term;
 
@@ -10,7 +12,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
 use crate::diagnostic::Failure;
@@ -37,6 +40,10 @@ impl From<Exit> for ExitCode {
 
 /// Runs what the command line asks for. A panic is a bug, and is called one.
 pub fn main() -> ExitCode {
+    guarded(run)
+}
+
+fn guarded(run: impl FnOnce() -> ExitCode + std::panic::UnwindSafe) -> ExitCode {
     std::panic::catch_unwind(run).unwrap_or_else(|_| {
         term::last_words("\nThis is a bug in tks. Please report it, with the lines above.");
         Exit::Bug.into()
@@ -49,11 +56,17 @@ fn run() -> ExitCode {
     if let Some(code) = command::child::run_if_asked(&words) {
         return code;
     }
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match parse(&words) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &words),
     };
     let printer = Printer::new(cli.color);
+    if let Some(dir) = &cli.chdir
+        && let Err(error) = std::env::set_current_dir(dir)
+    {
+        let failure = Failure::io(format!("cannot go to {}", dir.display()), &error);
+        return report(&failure, &printer);
+    }
     match command::run(cli.command, &printer) {
         Ok(exit) => exit.into(),
         Err(failure) => report(&failure, &printer),
@@ -77,11 +90,40 @@ fn as_thanos(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-fn usage(error: &clap::Error) -> ExitCode {
+fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let command = args::with_variables(Cli::command());
+    let mut matches = command.try_get_matches_from(words)?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
+
+fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     let _ = error.print();
-    if error.use_stderr() {
-        Exit::Usage.into()
-    } else {
-        ExitCode::SUCCESS
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let words = words
+        .iter()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let known = matches!(
+        error.kind(),
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
+    );
+    if let Some(hint) = foreign::hint(&words.collect::<Vec<_>>()).filter(|_| known) {
+        term::last_words(&format!("\nhint: {hint}"));
+    }
+    Exit::Usage.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug() {
+        let code = guarded(|| panic!("on purpose"));
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(70)));
+        let code = guarded(|| Exit::Changes.into());
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(2)));
     }
 }

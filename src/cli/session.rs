@@ -1,13 +1,15 @@
 //! From a path to what a command works with: the tree, its stack, its state, its providers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plan::{Providers, StateStore};
-use stack::{Catalog, Diagnostics, LiveFleet, LoadOptions, Stack};
+use plan::{Affected, Filter, Plan, Providers, Selection, State, StateStore, Universe};
+use stack::{Catalog, ClusterPath, Diagnostics, LiveFleet, LoadOptions, Stack};
 
-use crate::args::TreeArgs;
+use crate::args::{ChoiceArgs, TreeArgs};
 use crate::diagnostic::{Failure, Result};
+use crate::{Exit, git};
 
 /// One fleet, read and rendered.
 pub(crate) struct Fleet {
@@ -83,6 +85,36 @@ pub(crate) fn fleet_at(path: Option<&Path>, tree: &TreeArgs) -> Result<Fleet> {
     fleets.pop().ok_or_else(|| Failure::new("no fleet is here"))
 }
 
+/// The fleet of a plan file, read for the plan's platform. A pipeline may plan and apply in different folders: then it is the
+/// one fleet here that is called so.
+pub(crate) fn fleet_of_plan(file: &Path, tree: &TreeArgs) -> Result<Fleet> {
+    let planned = Plan::fleet_of(file).map_err(|error| Failure::from_error(&error))?;
+    let tree = TreeArgs {
+        platform: Some(planned.platform),
+        ..tree.clone()
+    };
+    if planned.dir.join("fleet.yaml").is_file() {
+        return fleet_at(Some(&planned.dir), &tree);
+    }
+    let here = load_options(&tree)?.working_dir;
+    let mut dirs = stack::live::discover(None, &here).unwrap_or_default();
+    dirs.extend(stack::live::discover(Some(&here), &here).unwrap_or_default());
+    dirs.retain(|dir| {
+        dir.file_name()
+            .is_some_and(|name| name.to_string_lossy() == planned.name)
+    });
+    dirs.sort();
+    dirs.dedup();
+    match dirs.as_slice() {
+        [one] => fleet_at(Some(one), &tree),
+        _ => {
+            let (name, dir) = (planned.name, planned.dir);
+            let message = format!("the plan is for fleet {name} in {}", dir.display());
+            Err(Failure::new(message).help("it is not here: go to a folder above it, or into it"))
+        }
+    }
+}
+
 impl Fleet {
     /// The fleet's folder as a person would type it here.
     pub(crate) fn dir(&self) -> String {
@@ -125,10 +157,61 @@ impl Fleet {
         Ok(Providers::new(provider::registry(config)))
     }
 
+    /// Every unit of the tree and of the states.
+    pub(crate) fn universe(&self, states: &BTreeMap<ClusterPath, State>) -> Universe {
+        Universe::of(&self.stack, states)
+    }
+
+    /// What is recorded, by cluster.
+    pub(crate) fn states(&self) -> Result<BTreeMap<ClusterPath, State>> {
+        let states = self.store().load_all();
+        states.map_err(|error| Failure::from_error(&error))
+    }
+
+    /// The part of the fleet that the path and `choice` mean.
+    pub(crate) fn selection(&self, choice: &ChoiceArgs) -> Result<Selection> {
+        let mut filters = choice.filter.clone();
+        if let Some(file) = &choice.filters_file {
+            filters.extend(filters_in(file)?);
+        }
+        let affected = match choice.affected.as_deref() {
+            None => None,
+            Some("") => Some(Affected::SinceApplied),
+            Some(reference) => Some(Affected::By {
+                reference: reference.to_owned(),
+                files: git::changed(&self.live.dir, reference)?,
+            }),
+        };
+        Ok(Selection {
+            clusters: self.live.selection.clone(),
+            filters,
+            affected,
+            ..Selection::default()
+        })
+    }
+
     /// Whether a cluster is selected by the path that was given.
-    pub(crate) fn selects(&self, cluster: &stack::ClusterPath) -> bool {
+    pub(crate) fn selects(&self, cluster: &ClusterPath) -> bool {
         self.live.selection.is_empty() || self.live.selection.contains(cluster)
     }
+}
+
+fn filters_in(file: &Path) -> Result<Vec<Filter>> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
+    let mut filters = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let filter = line.parse().map_err(|error: plan::FilterError| {
+            Failure::new(format!("{shown}:{}: {error}", at + 1)).exit(Exit::Usage)
+        })?;
+        filters.push(filter);
+    }
+    Ok(filters)
 }
 
 /// This binary.

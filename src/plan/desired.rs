@@ -1,7 +1,7 @@
 //! What a plan wants to be there. A [`Stack`] says it; tests say it by hand.
 
 use stack::{
-    Address, Attributes, ClusterPath, Diagnostics, Fleet, Known, Resource, Stack, UnitPath,
+    Address, Attributes, ClusterPath, Diagnostics, Fleet, Known, Reading, Resource, Stack, UnitPath,
 };
 
 /// Resources that are wanted, and how to evaluate them with what is known so far.
@@ -14,6 +14,21 @@ pub trait Desired: Send + Sync {
 
     /// The units of the tree, in path order.
     fn units(&self) -> Vec<UnitPath>;
+
+    /// As [`Self::units`], with what they are.
+    fn described(&self) -> Vec<Described> {
+        let bare = |path| Described {
+            path,
+            role: None,
+            module: None,
+        };
+        self.units().into_iter().map(bare).collect()
+    }
+
+    /// What each unit is made from, in path order; none where nobody knows.
+    fn readings(&self) -> Vec<Reading> {
+        Vec::new()
+    }
 
     /// In address order.
     fn resources(&self) -> &[Resource];
@@ -31,6 +46,15 @@ pub trait Desired: Send + Sync {
     fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics>;
 }
 
+/// A unit, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    pub path: UnitPath,
+    /// Of its cluster.
+    pub role: Option<String>,
+    pub module: Option<String>,
+}
+
 impl Desired for Stack {
     fn fleet(&self) -> &Fleet {
         &self.fleet
@@ -45,6 +69,25 @@ impl Desired for Stack {
 
     fn units(&self) -> Vec<UnitPath> {
         self.units.iter().map(|unit| unit.path.clone()).collect()
+    }
+
+    fn described(&self) -> Vec<Described> {
+        let role = |path: &UnitPath| {
+            let at = self
+                .clusters
+                .binary_search_by(|it| it.path.cmp(&path.cluster));
+            at.ok().map(|at| self.clusters[at].role.clone())
+        };
+        let describe = |unit: &stack::Unit| Described {
+            role: role(&unit.path),
+            path: unit.path.clone(),
+            module: Some(unit.module.clone()),
+        };
+        self.units.iter().map(describe).collect()
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        Self::readings(self)
     }
 
     fn resources(&self) -> &[Resource] {

@@ -6,7 +6,7 @@ use std::fmt;
 use stack::{Address, Attributes, ClusterPath, Diagnostics, UnitPath};
 
 use crate::key::KeyError;
-use crate::{Action, Counts, LockError, Pattern, ProviderError, StateError};
+use crate::{Action, Counts, LockError, ProviderError, StateError};
 
 /// No plan.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum PlanError {
     #[error("`{pattern}` of {option} is nothing in the tree, nor in the state")]
     NothingSelected {
         option: &'static str,
-        pattern: Pattern,
+        pattern: String,
         /// What may have been meant.
         candidates: Vec<String>,
     },

@@ -24,6 +24,7 @@ mod disk;
 mod document;
 mod engine;
 mod error;
+mod filter;
 mod graph;
 mod journal;
 mod key;
@@ -43,18 +44,20 @@ mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+mod universe;
 
 pub use allocations::{Allocation, Allocations};
 pub use change::{
     Action, Change, ClusterPlan, Counts, Drift, OutputChange, Plan, PlanMode, PlannedFleet, Reason,
 };
-pub use desired::Desired;
+pub use desired::{Described, Desired};
 pub use diff::{Diff, compare};
 pub use document::DocumentError;
 pub use engine::{Engine, Options};
 pub use error::{
     Applied, ApplyError, Failed, Failure, LeftOut, PlanError, ResourceError, StalePlan,
 };
+pub use filter::{Filter, FilterError, Picked, pick};
 pub use key::{KeyError, KeySource};
 pub use lock::{Holder, LockError, Locked};
 pub use planfile::PlanFileError;
@@ -63,5 +66,6 @@ pub use provider::{Allocator, Kind, PlanRequest, Planned, Provider, ProviderErro
 pub use providers::Providers;
 pub use repair::{Repair, RepairError};
 pub use selection::{Pattern, PatternError, Selection};
-pub use state::{Recorded, State};
+pub use state::{Read, Recorded, State};
 pub use store::{StateError, StateStore, Version};
+pub use universe::{Affected, UnitFacts, Universe};

@@ -14,9 +14,9 @@ use crate::journal::{self, InFlight};
 use crate::selection::{self, Scope};
 use crate::shroud::Shroud;
 use crate::{
-    Action, Change, ClusterPlan, Diff, Drift, Engine, Event, OutputChange, Plan, PlanError,
-    PlanMode, PlanRequest, Planned, Reason, Recorded, State, StateError, compare, graph, providers,
-    refresh, state, store,
+    Action, Change, ClusterPlan, Diff, Drift, Engine, Event, OutputChange, Picked, Plan, PlanError,
+    PlanMode, PlanRequest, Planned, Reason, Recorded, State, StateError, Universe, compare, graph,
+    providers, refresh, state, store,
 };
 
 /// The attributes that resources have or will have.
@@ -154,6 +154,7 @@ impl<'a> Planner<'a> {
             wanted,
             recorded: begun.chain(states).collect(),
             mode,
+            picked: self.pick()?,
         };
         let all = known.wanted.keys().copied().collect();
         selection::matched("--replace", &options.replace, &all)?;
@@ -166,6 +167,22 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What filters select, if there are any.
+    fn pick(&self) -> Result<Option<Picked>, PlanError> {
+        let selection = &self.engine.options.selection;
+        if selection.is_unfiltered() {
+            return Ok(None);
+        }
+        let mut universe = Universe::of(self.engine.desired, &self.states);
+        for (address, begun) in &self.in_flight {
+            universe.begun(address, &begun.depends_on);
+        }
+        if selection.asks_for_files() {
+            universe = universe.read(self.engine.desired);
+        }
+        selection.pick(&universe).map(Some)
     }
 
     /// A wanted resource outside of the selection: it is what it is recorded to be. What is not recorded is missing

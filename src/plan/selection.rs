@@ -10,6 +10,8 @@ use std::str::FromStr;
 
 use stack::{Address, ClusterPath, closest};
 
+use crate::filter::{self, Filter, Picked};
+use crate::universe::{Affected, Universe};
 use crate::{PlanError, PlanMode};
 
 /// What a plan is to be about. The default is everything.
@@ -21,6 +23,10 @@ pub struct Selection {
     pub targets: Vec<Pattern>,
     /// Not these, and not what needs them.
     pub excludes: Vec<Pattern>,
+    /// Only what they select together. None: all.
+    pub filters: Vec<Filter>,
+    /// Only what is affected.
+    pub affected: Option<Affected>,
     /// Beyond `clusters` too: what the selected ones need to be made, or what must go before they go.
     pub with_dependencies: bool,
 }
@@ -29,7 +35,34 @@ impl Selection {
     /// Whether it leaves nothing out.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.clusters.is_empty() && self.targets.is_empty() && self.excludes.is_empty()
+        self.clusters.is_empty()
+            && self.targets.is_empty()
+            && self.excludes.is_empty()
+            && self.is_unfiltered()
+    }
+
+    /// Whether neither a filter nor what is affected narrows it.
+    #[must_use]
+    pub fn is_unfiltered(&self) -> bool {
+        self.filters.is_empty() && self.affected.is_none()
+    }
+
+    /// Whether it asks which files units read: then [`Universe::read`] must have been called.
+    #[must_use]
+    pub fn asks_for_files(&self) -> bool {
+        self.affected.is_some() || filter::ask_for_files(&self.filters)
+    }
+
+    /// What filters and files select, of whatever cluster.
+    ///
+    /// # Errors
+    /// [`PlanError::NothingSelected`] when a part of a filter means nothing. Nothing affected is no error.
+    pub fn pick(&self, universe: &Universe) -> Result<Picked, PlanError> {
+        let picked = filter::pick(&self.filters, universe)?;
+        Ok(match &self.affected {
+            None => picked,
+            Some(affected) => picked.and(Picked::units(&universe.affected(affected))),
+        })
     }
 }
 
@@ -39,10 +72,17 @@ impl fmt::Display for Selection {
         let clusters = self.clusters.iter().map(ToString::to_string);
         let targets = self.targets.iter().map(|it| format!("--target {it}"));
         let excludes = self.excludes.iter().map(|it| format!("--exclude {it}"));
+        let filters = self.filters.iter().map(|it| format!("--filter '{it}'"));
+        let affected = self.affected.iter().map(|affected| match affected {
+            Affected::SinceApplied => "--affected".to_owned(),
+            Affected::By { reference, .. } => format!("--affected={reference}"),
+        });
         let with = self.with_dependencies.then(|| "--with-dependencies".into());
         let words: Vec<String> = clusters
             .chain(targets)
             .chain(excludes)
+            .chain(filters)
+            .chain(affected)
             .chain(with)
             .collect();
         f.write_str(&words.join(" "))
@@ -145,6 +185,8 @@ pub(crate) struct Known<'a> {
     pub(crate) wanted: Dependencies<'a>,
     pub(crate) recorded: Dependencies<'a>,
     pub(crate) mode: PlanMode,
+    /// What filters select; `None` where there are none.
+    pub(crate) picked: Option<Picked>,
 }
 
 /// The resources that a selection means.
@@ -168,7 +210,9 @@ impl Scope {
         matched("--target", &selection.targets, &all)?;
         matched("--exclude", &selection.excludes, &all)?;
         let inside = |address: &Address| {
-            selection.clusters.is_empty() || selection.clusters.contains(&address.unit.cluster)
+            let picked = known.picked.as_ref().is_none_or(|it| it.has(address));
+            let clusters = &selection.clusters;
+            picked && (clusters.is_empty() || clusters.contains(&address.unit.cluster))
         };
         let targets = &selection.targets;
         let meant = |address: &&Address| targets.is_empty() || any(targets, address);
@@ -215,7 +259,7 @@ pub(crate) fn matched(
             let near = closest(&pattern.0, names.iter().map(String::as_str));
             return Err(PlanError::NothingSelected {
                 option,
-                pattern: pattern.clone(),
+                pattern: pattern.to_string(),
                 candidates: near,
             });
         }

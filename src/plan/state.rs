@@ -28,6 +28,15 @@ pub struct State {
     pub resources: BTreeMap<Address, Recorded>,
     /// By unit name.
     pub outputs: BTreeMap<String, Attributes>,
+    /// By unit name, what it was made from when it was last applied whole.
+    pub units: BTreeMap<String, Read>,
+}
+
+/// What a unit was made from: a [`stack::Reading`], without what was not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    pub digest: String,
+    pub files: Vec<String>,
 }
 
 /// One resource that exists.
@@ -64,6 +73,8 @@ struct StateDoc {
     key: Option<String>,
     resources: Vec<ResourceDoc>,
     outputs: Map<String, Json>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    units: BTreeMap<String, Read>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +142,7 @@ impl State {
             serial: 0,
             resources: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            units: BTreeMap::new(),
         }
     }
 
@@ -155,6 +167,7 @@ impl State {
             key: key.map(|key| key.id().to_owned()),
             resources: resources.collect::<Result<_, _>>()?,
             outputs: outputs.collect::<Result<_, KeyError>>()?,
+            units: self.units.clone(),
         };
         Ok(FORMAT.write(object(&doc)))
     }
@@ -196,6 +209,7 @@ impl State {
             cluster: cluster.clone(),
             lineage: doc.lineage,
             serial: doc.serial,
+            units: doc.units,
             outputs: outputs.collect::<Result<_, CodecError>>()?,
             resources: doc
                 .resources

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::diagnostic::closest;
 use crate::live::RoleCatalog;
 use crate::module::{Body, Document, Module, PLATFORMS, Role};
+use crate::reading::ReadFile;
 use crate::template::Templates;
 use crate::{Diagnostic, Diagnostics, Position, parse};
 
@@ -29,6 +30,16 @@ pub struct Catalog {
     pub(crate) modules: BTreeMap<String, Arc<Module>>,
     pub(crate) roles: BTreeMap<String, Arc<Role>>,
     pub(crate) templates: Arc<Templates>,
+    pub(crate) files: Arc<CatalogFiles>,
+}
+
+/// The files that modules, roles and templates were read from.
+#[derive(Debug, Default)]
+pub(crate) struct CatalogFiles {
+    /// By path with its folder: `modules/query/local.yaml`.
+    pub(crate) read: BTreeMap<String, ReadFile>,
+    /// Where files are looked for that override the built-in ones, absolute.
+    pub(crate) roots: Vec<PathBuf>,
 }
 
 /// A text with the name that people know it by.
@@ -52,6 +63,12 @@ impl Catalog {
         let mut catalog = Self {
             modules: BTreeMap::new(),
             roles: BTreeMap::new(),
+            files: Arc::new(CatalogFiles {
+                read: read_files("modules", &modules)
+                    .chain(read_files("templates", &templates))
+                    .collect(),
+                roots: roots(fleet_dir),
+            }),
             templates: Arc::new(read_templates(templates, &mut document)),
         };
         catalog.read_declarations(&modules, &mut document);
@@ -227,14 +244,26 @@ fn sources<E: rust_embed::RustEmbed>(
     document: &mut Document,
 ) -> Sources {
     let mut sources = built_in::<E>(folder);
-    let beside_live = fleet_dir
-        .ancestors()
-        .find(|dir| dir.file_name().is_some_and(|name| name == "live"))
-        .map(|live| live.parent().unwrap_or(Path::new("")).join(folder));
-    for root in beside_live.into_iter().chain([fleet_dir.join(folder)]) {
-        read_folder(&root, "", &mut sources, document);
+    for root in roots(fleet_dir) {
+        read_folder(&root.join(folder), "", &mut sources, document);
     }
     sources
+}
+
+/// Where a fleet's overrides lie, weak to strong: beside its `live/`, then its own folder.
+fn roots(fleet_dir: &Path) -> Vec<PathBuf> {
+    let live = fleet_dir
+        .ancestors()
+        .find(|dir| dir.file_name().is_some_and(|name| name == "live"));
+    let beside = live.map(|live| live.parent().unwrap_or(Path::new("")).to_owned());
+    beside.into_iter().chain([fleet_dir.to_owned()]).collect()
+}
+
+fn read_files(folder: &str, sources: &Sources) -> impl Iterator<Item = (String, ReadFile)> {
+    sources.iter().map(move |(path, source)| {
+        let read = ReadFile::new(&source.name, &source.text);
+        (format!("{folder}/{path}"), read)
+    })
 }
 
 fn built_in<E: rust_embed::RustEmbed>(folder: &str) -> Sources {

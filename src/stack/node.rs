@@ -139,9 +139,26 @@ impl Source<'_> {
             file: self.file.to_owned(),
             line: size(at.line()).max(1),
             column: size(at.column()).max(1),
-            offset: size(at.span().byte_offset().unwrap_or(0)).saturating_add(self.shift),
+            offset: match at.span().byte_offset() {
+                Some(offset) => size(offset).saturating_add(self.shift),
+                // Where text is no YAML, only the line and the column are told.
+                None => self.offset(size(at.line()), size(at.column())),
+            },
             len: size(at.span().byte_len().unwrap_or(0)),
         }
+    }
+
+    /// The byte that a line and a column (in characters), both from 1, begin at.
+    fn offset(&self, line: usize, column: usize) -> usize {
+        let mut lines = self.text.split_inclusive('\n');
+        let above: usize = lines
+            .by_ref()
+            .take(line.saturating_sub(1))
+            .map(str::len)
+            .sum();
+        let here = lines.next().unwrap_or_default().trim_end_matches('\n');
+        let before = here.chars().take(column.saturating_sub(1));
+        above + before.map(char::len_utf8).sum::<usize>()
     }
 
     fn mistake(&self, error: &serde_yaml::Error, text: &str) -> Diagnostic {
@@ -171,6 +188,14 @@ fn remedy(line: &str, message: &str) -> Option<&'static str> {
         Some("YAML is indented with spaces, never with tabs")
     } else if message.contains("flow mapping") && line.contains("${") {
         Some("inside braces an expression must be in quotes: \"${…}\"")
+    } else if message.contains("did not find expected key") {
+        Some("the keys of one map begin in the same column; check the indentation")
+    } else if message.contains("unknown value") {
+        Some(
+            "`*name` repeats what `&name` marks above; a text that begins with `*` must be in quotes",
+        )
+    } else if message.contains("unclosed") {
+        Some("what is opened must be closed, and a text with such a sign in it must be in quotes")
     } else if message.contains("mapping values") {
         Some("check the indentation; a text with `: ` in it must be in quotes")
     } else {

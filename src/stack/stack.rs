@@ -1,10 +1,15 @@
 //! What a fleet's tree says, rendered for one platform: clusters, units, resources, and how to evaluate them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::build::{self, Evaluation, Sources};
-use crate::{Address, Attributes, ClusterPath, Diagnostic, Diagnostics, Position, UnitPath};
+use crate::build::{self, Evaluation, Scope, Sources};
+use crate::expr::Term;
+use crate::reading::Reading;
+use crate::{
+    Address, Attributes, ClusterPath, Diagnostic, Diagnostics, Node, NodeValue, Position, UnitPath,
+    Value,
+};
 
 /// One fleet on one platform.
 #[derive(Debug)]
@@ -80,6 +85,16 @@ pub enum OnDestroy {
     Retain,
 }
 
+/// Where an expression is evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Cluster(ClusterPath),
+    Unit(UnitPath),
+}
+
+/// The file that positions in an evaluated expression are of.
+const EXPRESSION: &str = "expression";
+
 /// The attributes of resources that are known so far: those of the state, those planned, those applied.
 pub trait Known {
     /// All attributes of a resource (each may still be unknown), or `None` when nothing is known of it: then every attribute
@@ -130,13 +145,76 @@ impl Stack {
         build::properties(&evaluation, &self.sources, *number)
     }
 
+    /// The inputs of a unit of this stack, as its module reads them.
+    ///
+    /// # Errors
+    /// As [`Self::properties`].
+    pub fn inputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics> {
+        match self.unit_number(unit) {
+            Some(number) => build::inputs(&self.sources, number, known),
+            None => Err(not_here(unit)),
+        }
+    }
+
+    /// The value of an expression (`cluster.id`), or of a text with expressions in it (`${…}`), in a cluster or, with the
+    /// names of its module, in a unit. Positions are of a file `expression`.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with what it reads.
+    pub fn evaluate(
+        &self,
+        place: &Place,
+        text: &str,
+        known: &dyn Known,
+    ) -> Result<Value, Diagnostics> {
+        let clusters = &self.sources.clusters;
+        let scope = match place {
+            Place::Cluster(path) => clusters
+                .iter()
+                .position(|cluster| cluster.path == *path)
+                .map(Scope::cluster)
+                .ok_or_else(|| not_here(path))?,
+            Place::Unit(path) => self
+                .unit_number(path)
+                .map(|unit| Scope::module(self.sources.units[unit].cluster, unit))
+                .ok_or_else(|| not_here(path))?,
+        };
+        let (before, behind) = if text.contains("${") {
+            ("", "")
+        } else {
+            ("${", "}")
+        };
+        let text = format!("{before}{}{behind}", text.trim());
+        let position = Position {
+            len: text.len(),
+            ..Position::start(Path::new(EXPRESSION))
+        };
+        let mut mistakes = Vec::new();
+        let node = Node::new(position, NodeValue::String(text));
+        let term = Term::compile(&node, &mut mistakes);
+        Diagnostics(mistakes).or(())?;
+        Evaluation::new(&self.sources, known).value(&term, scope)
+    }
+
+    fn unit_number(&self, unit: &UnitPath) -> Option<usize> {
+        let mut units = self.sources.units.iter();
+        units.position(|source| source.path == *unit && self.sources.lists(source))
+    }
+
+    /// What each unit was made from, in path order. Costs an evaluation of everything.
+    #[must_use]
+    pub fn readings(&self) -> Vec<Reading> {
+        let mut readings = build::readings(&self.sources, &self.fleet.dir);
+        readings.sort_by(|left, right| left.unit.cmp(&right.unit));
+        readings
+    }
+
     /// The outputs of a unit of this stack, with the attributes `known` so far.
     ///
     /// # Errors
     /// As [`Self::properties`].
     pub fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics> {
-        let mut units = self.sources.units.iter();
-        match units.position(|source| source.path == *unit && self.sources.lists(source)) {
+        match self.unit_number(unit) {
             Some(number) => build::outputs(&self.sources, number, known),
             None => Err(not_here(unit)),
         }

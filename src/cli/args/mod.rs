@@ -6,12 +6,14 @@ mod promql;
 mod state;
 mod thanos;
 pub(crate) mod tools;
+mod tree;
+mod variables;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use part::{PartArgs, PatienceArgs, PlanningArgs, TellArgs};
+pub(crate) use part::{ChoiceArgs, PartArgs, PatienceArgs, PlanningArgs, TellArgs};
 pub(crate) use promql::{
     FormatArgs, ParseArgs, PromqlArgs, PromqlCommand, PromqlOutput, PromqlQueryArgs, SourceArgs,
     TestArgs,
@@ -22,6 +24,12 @@ pub(crate) use state::{
     StateShowArgs, WaitArgs,
 };
 pub(crate) use thanos::{QueryArgs, SidecarArgs, StoreArgs, ThanosCommand};
+pub(crate) use tree::{
+    CompletionsArgs, ConsoleArgs, EjectArgs, ExplainArgs, FmtArgs, GraphArgs, GraphFormat,
+    ListArgs, ManArgs, NewArgs, NewClusterArgs, NewCommand, NewFleetArgs, RenderArgs, SchemaArgs,
+    ValidateArgs, VersionArgs,
+};
+pub(crate) use variables::with_variables;
 
 /// One view of every Prometheus: plan, apply and run a multi-cluster Thanos.
 ///
@@ -36,13 +44,19 @@ pub(crate) use thanos::{QueryArgs, SidecarArgs, StoreArgs, ThanosCommand};
   tks query live/demo 'count by (cluster) (up)'     one answer over both
   tks destroy live/demo                             leaves nothing
 
-Exit codes: 0 done, 1 error or declined, 2 changes (plan --detailed-exitcode), 3 lock held, 4 partly applied,
-64 wrong usage, 70 a bug in tks"
+Every flag of a command has an environment variable: TKS_LOCK_TIMEOUT is --lock-timeout (lists: one a line).
+Not those of `tks thanos`, whose flags are Thanos's.
+
+Exit codes: 0 done, 1 error or declined, 2 changes (plan --detailed-exitcode, fmt --check), 3 lock held,
+4 partly applied, 64 wrong usage, 70 a bug in tks"
 )]
 pub(crate) struct Cli {
-    /// When to colour: always, never, or on a terminal (NO_COLOR is honoured)
+    /// When to colour: always, never, or on a terminal (NO_COLOR and CLICOLOR_FORCE are honoured)
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
+    /// Go to this folder first
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub(crate) chdir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -56,12 +70,22 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Begin a fleet, an account, a region or a cluster
+    New(NewArgs),
     /// Check a tree offline: every mistake in one run
     Validate(ValidateArgs),
-    /// List the clusters of a tree, and their units
+    /// Bring the files of a tree into one style, comments kept
+    Fmt(FmtArgs),
+    /// List units: which are applied, changed, drifted, orphaned
     List(ListArgs),
+    /// Show what needs what
+    Graph(GraphArgs),
     /// Show where a value of a cluster comes from
     Explain(ExplainArgs),
+    /// Show what units really see: inputs, and resources with texts as they will be written
+    Render(RenderArgs),
+    /// Try expressions
+    Console(ConsoleArgs),
     /// Print the JSON Schema of a kind of file (fleet, account, region, cluster)
     Schema(SchemaArgs),
     /// Write a built-in module, role or template out, to change it
@@ -92,6 +116,12 @@ pub(crate) enum Command {
     Query(QueryCommandArgs),
     /// PromQL at the terminal: ask, format, test rules
     Promql(Box<PromqlArgs>),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print manual pages
+    Man(ManArgs),
+    /// Print the version
+    Version(VersionArgs),
     /// Run a Thanos component
     Thanos(ThanosArgs),
     /// Run the TLS gateway in front of a sidecar
@@ -116,66 +146,13 @@ pub(crate) struct TreeArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tks validate\n  tks validate live/thanos")]
-pub(crate) struct ValidateArgs {
-    /// A folder of the tree; without it the nearest fleet upward, else all below ./live
-    pub(crate) path: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) tree: TreeArgs,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tks list\n  tks list live/demo --json")]
-pub(crate) struct ListArgs {
-    /// A folder of the tree
-    pub(crate) path: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) tree: TreeArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  tks explain live/demo/local/eu-west-3/observee prometheus.scrape_interval")]
-pub(crate) struct ExplainArgs {
-    /// The folder of a cluster
-    pub(crate) cluster: PathBuf,
-    /// A key, with dots: compact.retention.5m
-    pub(crate) key: String,
-    #[command(flatten)]
-    pub(crate) tree: TreeArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SchemaArgs {
-    /// fleet, account, region or cluster
-    pub(crate) kind: String,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  tks eject prometheus        the module, into ./modules/prometheus"
-)]
-pub(crate) struct EjectArgs {
-    /// A module, `roles/observer`, or a template
-    pub(crate) name: String,
-    /// Where `modules/` and `templates/` are to be
-    #[arg(long, default_value = ".", value_name = "DIR")]
-    pub(crate) into: PathBuf,
-}
-
-#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tks plan live/demo
   tks plan live/demo --out demo.plan && tks apply demo.plan
   tks plan --detailed-exitcode        0 nothing to do, 1 error, 2 changes
   tks plan live/demo/local/eu-west-3  the clusters below a folder; others are read from the state
   tks plan --target '**/query'        one unit everywhere, and what it needs
+  tks plan --affected=main            what this branch changes, and what needs that
   tks plan --markdown                 for a pull request")]
 pub(crate) struct PlanArgs {
     /// A folder of the tree; without it the nearest fleet upward, else all below ./live
@@ -197,6 +174,9 @@ pub(crate) struct PlanArgs {
     pub(crate) patience: PatienceArgs,
     #[command(flatten)]
     pub(crate) tell: TellArgs,
+    /// Show what stays as it is, too
+    #[arg(long, conflicts_with_all = ["json", "markdown"], help_heading = "Output")]
+    pub(crate) full: bool,
     /// Print Markdown, for a comment on a pull request
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(crate) markdown: bool,
@@ -265,7 +245,7 @@ pub(crate) struct DestroyArgs {
     #[command(flatten)]
     pub(crate) tell: TellArgs,
     /// Remove the key, the state's history and the logs too
-    #[arg(long, conflicts_with_all = ["target", "exclude"])]
+    #[arg(long, conflicts_with_all = ["target", "exclude", "filter", "filters_file", "affected"])]
     pub(crate) purge: bool,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use plan::Pattern;
+use plan::{Filter, Pattern};
 
 use super::duration;
 
@@ -19,9 +19,27 @@ pub(crate) struct PartArgs {
     /// All but this, and but what needs it (repeatable)
     #[arg(long, value_name = "ADDRESS|PATH|GLOB")]
     pub(crate) exclude: Vec<Pattern>,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
     /// Beyond PATH too: what is needed there, or (to destroy) what must go before
     #[arg(long, visible_alias = "with-dependents")]
     pub(crate) with_dependencies: bool,
+}
+
+/// Which units: one language for plans, lists and graphs.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct ChoiceArgs {
+    /// Only these: a name, a path, a glob, or role=, unit=, module=, type=, account=, region=, cluster=, reading=FILE; `!x` all
+    /// but x, `x...` with what it needs, `...x` with what needs it, `x | y` both at once (repeatable: any of them)
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<Filter>,
+    /// As --filter, one a line; `#` begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) filters_file: Option<PathBuf>,
+    /// Only what has changed since it was applied, and what needs that; with a commit or branch of git: since then
+    #[arg(long, value_name = "REF", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) affected: Option<String>,
 }
 
 /// What a plan does beyond comparing.

@@ -163,6 +163,9 @@ pub(crate) struct ShowArgs {
     pub(crate) what: PathBuf,
     #[command(flatten)]
     pub(crate) tree: TreeArgs,
+    /// Of a plan: show what stays as it is, too
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) full: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

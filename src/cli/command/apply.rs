@@ -10,10 +10,10 @@ use super::events::Events;
 use super::plan::{mode, told};
 use super::summary::{self, Summary};
 use crate::Exit;
-use crate::args::{ApplyArgs, PlanningArgs, TreeArgs};
+use crate::args::{ApplyArgs, PlanningArgs};
 use crate::diagnostic::{Failure, Result};
 use crate::session;
-use crate::term::{Printer, render_plan};
+use crate::term::{Detail, Printer, render_plan};
 
 /// `tks up`: apply on this machine.
 pub(crate) fn up(mut args: ApplyArgs, printer: &Printer) -> Result<Exit> {
@@ -38,12 +38,7 @@ fn planned(
     printer: &Printer,
 ) -> Result<Exit> {
     nothing_else_is_asked_for(&args.planning)?;
-    let fleet = Plan::fleet_of(file).map_err(|e| Failure::from_error(&e))?;
-    let tree = TreeArgs {
-        platform: Some(fleet.platform),
-        ..args.tree.clone()
-    };
-    let workshop = Workshop::open(session::fleet_at(Some(&fleet.dir), &tree)?, printer)?
+    let workshop = Workshop::open(session::fleet_of_plan(file, &args.tree)?, printer)?
         .telling(events.cloned())
         .how(&args.how, "apply");
     let plan = Plan::load(file, &workshop.store).map_err(|e| Failure::from_error(&e))?;
@@ -56,13 +51,16 @@ fn nothing_else_is_asked_for(planning: &PlanningArgs) -> Result<()> {
     let part = &planning.part;
     let asked = !part.target.is_empty()
         || !part.exclude.is_empty()
+        || !part.choice.filter.is_empty()
+        || part.choice.filters_file.is_some()
+        || part.choice.affected.is_some()
         || !planning.replace.is_empty()
         || planning.refresh_only
         || part.with_dependencies;
     if asked {
         let message = "a plan file is applied as it was reviewed";
         return Err(Failure::new(message)
-            .help("give --target, --exclude, --replace and --refresh-only to `tks plan --out`")
+            .help("give what selects, --replace and --refresh-only to `tks plan --out`")
             .exit(Exit::Usage));
     }
     Ok(())
@@ -76,7 +74,7 @@ fn fresh(
 ) -> Result<Exit> {
     let workshop = Workshop::open(session::fleet_at(path, &args.tree)?, printer)?
         .telling(events.cloned())
-        .planning(&args.planning)
+        .planning(&args.planning)?
         .how(&args.how, "apply");
     let plan = workshop.plan(mode(false, &args.planning))?;
     show(&plan, events, printer)?;
@@ -100,7 +98,7 @@ pub(crate) fn show(plan: &Plan, events: Option<&Arc<Events>>, printer: &Printer)
             events.plan(plan);
             Ok(())
         }
-        None => printer.out(&render_plan(plan, printer.colours_stdout())),
+        None => printer.out(&render_plan(plan, Detail::Folded, printer.colours_stdout())),
     }
 }
 

@@ -28,7 +28,7 @@ fn destroy(args: &DestroyArgs, events: Option<&Arc<Events>>, printer: &Printer) 
     }
     let workshop = Workshop::open(fleet, printer)?
         .telling(events.cloned())
-        .part(&args.part)
+        .part(&args.part)?
         .how(&args.how, "destroy");
     let plan = workshop.plan(PlanMode::Destroy)?;
     if plan.is_empty() && events.is_none() {

@@ -1,11 +1,12 @@
 //! What plan, apply and destroy share: an engine over a fleet, its failures in words.
 
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use plan::{
     Applied, ApplyError, Engine, LockError, Options, Plan, PlanError, PlanMode, Providers,
-    StateStore, Stop,
+    Selection, StateStore, Stop,
 };
 use stack::Diagnostic;
 use tokio_util::sync::CancellationToken;
@@ -55,17 +56,20 @@ impl Workshop {
         self
     }
 
-    pub(crate) fn planning(mut self, planning: &PlanningArgs) -> Self {
+    pub(crate) fn planning(mut self, planning: &PlanningArgs) -> Result<Self> {
         self.options.replace.clone_from(&planning.replace);
         self.options.refresh = planning.refresh;
         self.part(&planning.part)
     }
 
-    pub(crate) fn part(mut self, part: &PartArgs) -> Self {
-        self.options.selection.targets.clone_from(&part.target);
-        self.options.selection.excludes.clone_from(&part.exclude);
-        self.options.selection.with_dependencies = part.with_dependencies;
-        self
+    pub(crate) fn part(mut self, part: &PartArgs) -> Result<Self> {
+        self.options.selection = Selection {
+            targets: part.target.clone(),
+            excludes: part.exclude.clone(),
+            with_dependencies: part.with_dependencies,
+            ..self.fleet.selection(&part.choice)?
+        };
+        Ok(self)
     }
 
     pub(crate) fn patience(mut self, patience: &PatienceArgs) -> Self {
@@ -93,9 +97,10 @@ impl Workshop {
 
     /// What would change.
     pub(crate) fn plan(&self, mode: PlanMode) -> Result<Plan> {
-        runtime()?
-            .block_on(self.engine().plan(mode))
-            .map_err(plan_failure)
+        let impatience = Impatience::begin(Arc::clone(&self.progress));
+        let planned = runtime()?.block_on(self.engine().plan(mode));
+        impatience.end();
+        planned.map_err(plan_failure)
     }
 
     /// Makes it so, and says what was done. The summary is for whoever asked for one.
@@ -159,6 +164,34 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|e| Failure::io("cannot start", &e))
+}
+
+/// Before it is asked for the first time how far a plan has come: nobody looks at nothing for longer.
+const SILENCE: Duration = Duration::from_millis(150);
+
+/// Asks again and again how far a plan has come. On a thread of its own: a plan computes without a pause.
+struct Impatience {
+    thread: std::thread::JoinHandle<()>,
+    over: std::sync::mpsc::Sender<()>,
+}
+
+impl Impatience {
+    fn begin(progress: Arc<dyn Watched>) -> Self {
+        let (over, ended) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut wait = SILENCE;
+            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                progress.planning();
+                wait = Duration::from_secs(1);
+            }
+        });
+        Self { thread, over }
+    }
+
+    fn end(self) {
+        drop(self.over);
+        let _ = self.thread.join();
+    }
 }
 
 /// The first interrupt stops gently, the second one ends the process; and time passes for whoever watches. On a thread of
@@ -244,7 +277,7 @@ fn problem(failed: &plan::Failed) -> Diagnostic {
     diagnostic
 }
 
-fn plan_failure(error: PlanError) -> Failure {
+pub(super) fn plan_failure(error: PlanError) -> Failure {
     match error {
         PlanError::Diagnostics(diagnostics) => diagnostics.into(),
         PlanError::Refresh(failed) => {

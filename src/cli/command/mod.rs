@@ -2,21 +2,27 @@
 
 mod apply;
 pub(crate) mod child;
+mod console;
 mod destroy;
 mod eject;
 mod engine;
 mod events;
 mod explain;
+mod fmt;
+mod graph;
 mod list;
 mod lock;
 mod logs;
+mod new;
 mod output;
 mod plan;
 mod plan_json;
 mod promql;
 mod query;
+mod render;
 mod schema;
 mod serve;
+mod shell;
 mod show;
 mod state;
 mod status;
@@ -33,6 +39,14 @@ use crate::term::Printer;
 /// Runs one command.
 pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit> {
     match command {
+        Command::New(args) => new::run(&args, printer),
+        Command::Fmt(args) => fmt::run(&args, printer),
+        Command::Graph(args) => graph::run(&args, printer),
+        Command::Render(args) => render::run(&args, printer),
+        Command::Console(args) => console::run(&args, printer),
+        Command::Completions(args) => shell::completions(&args, printer),
+        Command::Man(args) => shell::man(&args, printer),
+        Command::Version(args) => shell::version(&args, printer),
         Command::Validate(args) => validate::run(&args, printer),
         Command::List(args) => list::run(&args, printer),
         Command::Explain(args) => explain::run(&args, printer),

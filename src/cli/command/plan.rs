@@ -12,7 +12,7 @@ use crate::Exit;
 use crate::args::{PlanArgs, PlanningArgs};
 use crate::diagnostic::{Failure, Result};
 use crate::session::{self, Fleet};
-use crate::term::{Printer, render_markdown, render_plan};
+use crate::term::{Detail, Printer, render_markdown, render_plan};
 
 pub(crate) fn run(args: &PlanArgs, printer: &Printer) -> Result<Exit> {
     let events = args.tell.json.then(|| Arc::new(Events::begin(*printer)));
@@ -66,7 +66,7 @@ fn one(
     let dir = fleet.live.dir.clone();
     let workshop = Workshop::open(fleet, printer)?
         .telling(events.cloned())
-        .planning(&args.planning)
+        .planning(&args.planning)?
         .patience(&args.patience);
     let plan = workshop.plan(mode(args.destroy, &args.planning))?;
     if several && events.is_none() && !args.markdown {
@@ -75,7 +75,10 @@ fn one(
     match events {
         Some(events) => events.plan(&plan),
         None if args.markdown => printer.out(&render_markdown(&plan, args.markdown_limit))?,
-        None => printer.out(&render_plan(&plan, printer.colours_stdout()))?,
+        None => {
+            let detail = Detail::of(args.full);
+            printer.out(&render_plan(&plan, detail, printer.colours_stdout()))?;
+        }
     }
     keep(&plan, args.out.as_deref(), &workshop, printer)?;
     let exit = if plan.is_empty() {

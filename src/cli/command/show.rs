@@ -11,14 +11,14 @@ use crate::Exit;
 use crate::args::{ShowArgs, TreeArgs};
 use crate::diagnostic::{Failure, Result};
 use crate::session::{self, Fleet};
-use crate::term::{Printer, render_plan};
+use crate::term::{Detail, Printer, render_plan};
 
 pub(crate) fn run(args: &ShowArgs, printer: &Printer) -> Result<Exit> {
     let text = if args.what.is_file() && !is_yaml(&args.what) {
         let plan = load(&args.what, &args.tree)?;
         match args.json {
             true => format!("{:#}", plan_json::plan(&plan)),
-            false => render_plan(&plan, printer.colours_stdout()),
+            false => render_plan(&plan, Detail::of(args.full), printer.colours_stdout()),
         }
     } else {
         let fleet = session::fleet_at(Some(&args.what), &args.tree)?;
@@ -38,12 +38,7 @@ fn is_yaml(file: &Path) -> bool {
 
 /// A plan from its file, opened with its own fleet's key.
 fn load(file: &Path, tree: &TreeArgs) -> Result<Plan> {
-    let fleet = Plan::fleet_of(file).map_err(|e| Failure::from_error(&e))?;
-    let tree = TreeArgs {
-        platform: Some(fleet.platform),
-        ..tree.clone()
-    };
-    let store = session::fleet_at(Some(&fleet.dir), &tree)?.store();
+    let store = session::fleet_of_plan(file, tree)?.store();
     Plan::load(file, &store).map_err(|e| Failure::from_error(&e))
 }
 

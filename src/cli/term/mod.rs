@@ -5,9 +5,13 @@ mod plan;
 mod printer;
 mod progress;
 mod table;
+mod tree;
+mod value;
 
 pub(crate) use markdown::render as render_markdown;
-pub(crate) use plan::{render as render_plan, short, verdict};
+pub(crate) use plan::{Detail, render as render_plan, verdict};
 pub(crate) use printer::{Paint, Printer, last_words};
 pub(crate) use progress::{ApplyProgress, Watched, doing, done};
 pub(crate) use table::table;
+pub(crate) use tree::Branch;
+pub(crate) use value::short;

@@ -1,21 +1,39 @@
 //! A plan as Terraform users know it: symbols, a verdict per resource, attributes, one summary line.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use plan::{Action, Change, Counts, Diff, Drift, Plan, PlanMode, Reason};
-use similar::{ChangeTag, TextDiff};
-use stack::{UnitPath, Value};
+use stack::{Address, Attributes, UnitPath, Value};
 
 use super::Paint;
+use super::value::{Differences, plural, short};
 
 /// What stands for a plan without changes: the one line.
 pub(crate) const NO_CHANGES: &str = "No changes. What is there is what the tree says.";
 
+/// How many changed outputs are listed one by one.
+const OUTPUTS: usize = 20;
+
+/// How much of a plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What stays is counted.
+    Folded,
+    /// All attributes of what changes, those that stay too.
+    Full,
+}
+
+impl Detail {
+    /// As `--full` says.
+    pub(crate) fn of(full: bool) -> Self {
+        if full { Self::Full } else { Self::Folded }
+    }
+}
+
 /// The whole plan of one fleet.
-pub(crate) fn render(plan: &Plan, colour: bool) -> String {
+pub(crate) fn render(plan: &Plan, detail: Detail, colour: bool) -> String {
     let mut text = String::new();
-    let view = View { colour };
+    let view = View { colour, detail };
     if plan.is_empty() {
         text.push_str(&view.drift_note(plan));
         text.push_str(&view.partial_note(plan));
@@ -34,13 +52,7 @@ pub(crate) fn render(plan: &Plan, colour: bool) -> String {
     for (unit, counts) in plan.counts_by_unit() {
         text.push_str(&view.unit(plan, unit, &counts));
     }
-    if !plan.outputs.is_empty() {
-        let count: usize = plan.outputs.iter().map(|unit| unit.diffs.len()).sum();
-        let _ = writeln!(
-            text,
-            "\nChanges to outputs: {count} (`tks output` shows them after apply)"
-        );
-    }
+    text.push_str(&view.outputs(plan));
     text.push_str(&view.endings(plan));
     let _ = write!(text, "\n{}", view.summary(plan));
     if let Some(selection) = &plan.selection {
@@ -64,7 +76,11 @@ pub(super) fn endings(plan: &Plan) -> impl Iterator<Item = &Change> {
 
 /// The changes of one unit, without colour, for other renderings.
 pub(super) fn unit_changes(plan: &Plan, unit: &UnitPath) -> String {
-    View { colour: false }.changes(plan, unit)
+    let view = View {
+        colour: false,
+        detail: Detail::Folded,
+    };
+    view.changes(plan, unit)
 }
 
 /// `2 to add, 1 to change, 0 to destroy`.
@@ -93,8 +109,11 @@ struct Symbol {
     meaning: &'static str,
 }
 
-fn symbol(action: Action) -> Symbol {
-    let (text, paint, meaning) = match action {
+fn symbol(change: &Change) -> Symbol {
+    let (text, paint, meaning) = match change.action {
+        Action::Replace if change.lifecycle.create_before_destroy => {
+            ("+/-", Paint::Delete, "create replacement and then destroy")
+        }
         Action::Create => ("  +", Paint::Create, "create"),
         Action::Update => ("  ~", Paint::Update, "update in-place"),
         Action::Replace => ("-/+", Paint::Delete, "destroy and then create replacement"),
@@ -112,25 +131,21 @@ fn symbol(action: Action) -> Symbol {
 
 struct View {
     colour: bool,
+    detail: Detail,
 }
 
 impl View {
     fn legend(&self, plan: &Plan) -> String {
-        let actions: BTreeSet<Action> = plan
-            .changes
-            .iter()
-            .filter(|c| c.is_change())
-            .map(|c| c.action)
+        let changes = plan.changes.iter().filter(|change| change.is_change());
+        let mut symbols: Vec<(Action, Symbol)> = changes
+            .map(|change| (change.action, symbol(change)))
             .collect();
+        symbols.sort_by_key(|(action, symbol)| (*action, symbol.text));
+        symbols.dedup_by_key(|(_, symbol)| symbol.text);
         let mut text = String::from("Resource actions are indicated with the following symbols:\n");
-        for action in actions {
-            let symbol = symbol(action);
-            let _ = writeln!(
-                text,
-                "{} {}",
-                symbol.paint.on(symbol.text, self.colour),
-                symbol.meaning
-            );
+        for (_, symbol) in symbols {
+            let mark = symbol.paint.on(symbol.text, self.colour);
+            let _ = writeln!(text, "{mark} {}", symbol.meaning);
         }
         text
     }
@@ -177,7 +192,7 @@ impl View {
     fn endings(&self, plan: &Plan) -> String {
         let lines: String = endings(plan)
             .map(|change| {
-                let symbol = symbol(change.action);
+                let symbol = symbol(change);
                 let mark = symbol.paint.on(symbol.text, self.colour);
                 format!("{mark} {}\n", change.address)
             })
@@ -190,7 +205,7 @@ impl View {
     }
 
     fn change(&self, change: &Change) -> String {
-        let symbol = symbol(change.action);
+        let symbol = symbol(change);
         let headline = format!("# {} {}", change.address, verdict(change));
         let mut text = format!("\n  {}\n", Paint::Bold.on(&headline, self.colour));
         if change.action == Action::Skipped {
@@ -198,22 +213,26 @@ impl View {
         }
         let mark = symbol.paint.on(symbol.text, self.colour);
         let name = format!("{} \"{}\"", change.address.kind, change.address.name);
-        if change.action == Action::Delete || change.action == Action::Forget {
+        let ends = change.action == Action::Delete || change.action == Action::Forget;
+        if ends && self.detail == Detail::Folded {
             let _ = writeln!(text, "{mark} {name}");
             return text;
         }
         let _ = writeln!(text, "{mark} {name} {{");
-        let width = change
-            .diffs
-            .iter()
-            .map(|diff| diff.path.chars().count())
-            .max()
-            .unwrap_or(0);
-        for diff in &change.diffs {
-            text.push_str(&self.diff(diff, width));
-        }
-        let hidden = unchanged(change);
-        if hidden > 0 {
+        text.push_str(&self.differences(change, &change.diffs));
+        let unchanged = unchanged(change);
+        if self.detail == Detail::Full {
+            let width = unchanged
+                .keys()
+                .map(|name| name.chars().count())
+                .max()
+                .unwrap_or(0);
+            for (name, value) in &unchanged {
+                let pad = width - name.chars().count();
+                let _ = writeln!(text, "        {name}{:pad$} = {}", "", short(value));
+            }
+        } else if !unchanged.is_empty() {
+            let hidden = unchanged.len();
             let note = format!("# ({hidden} unchanged attribute{} hidden)", plural(hidden));
             let _ = writeln!(text, "        {}", Paint::Dim.on(&note, self.colour));
         }
@@ -221,71 +240,63 @@ impl View {
         text
     }
 
-    fn diff(&self, diff: &Diff, width: usize) -> String {
-        let (sign, paint) = match (&diff.before, &diff.after) {
-            (None, _) => ("+", Paint::Create),
-            (_, None) => ("-", Paint::Delete),
-            _ => ("~", Paint::Update),
-        };
-        let forces = diff
-            .forces
-            .as_ref()
-            .map(|why| format!(" # forces replacement: {why}"));
-        let forces = Paint::Delete.on(&forces.unwrap_or_default(), self.colour);
-        let pad = width.saturating_sub(diff.path.chars().count());
-        let head = format!(
-            "      {} {}{:pad$} = ",
-            paint.on(sign, self.colour),
-            diff.path,
-            ""
-        );
-        match (&diff.before, &diff.after) {
-            (Some(Value::String(before)), Some(Value::String(after)))
-                if before.contains('\n') || after.contains('\n') =>
-            {
-                format!(
-                    "{head}<<EOT{forces}\n{}        EOT\n",
-                    self.lines(before, after)
-                )
-            }
-            (Some(before), Some(after)) => {
-                format!("{head}{} -> {}{forces}\n", short(before), short(after))
-            }
-            (None, Some(Value::String(after))) if after.contains('\n') => {
-                format!("{head}<<EOT{forces}\n{}        EOT\n", indent(after))
-            }
-            (None, Some(after)) => format!("{head}{}{forces}\n", short(after)),
-            (Some(before), None) => format!("{head}{} -> null{forces}\n", short(before)),
-            (None, None) => String::new(),
-        }
+    fn differences(&self, of: &Change, diffs: &[Diff]) -> String {
+        drawn(&of.address, diffs, self.colour)
     }
 
-    /// The lines that differ, with two lines around them.
-    fn lines(&self, before: &str, after: &str) -> String {
-        let diff = TextDiff::from_lines(before, after);
-        let mut text = String::new();
-        for group in diff.grouped_ops(2) {
-            for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-                let line = change.value().trim_end_matches('\n');
-                let line = match change.tag() {
-                    ChangeTag::Delete => Paint::Delete.on(&format!("- {line}"), self.colour),
-                    ChangeTag::Insert => Paint::Create.on(&format!("+ {line}"), self.colour),
-                    ChangeTag::Equal => format!("  {line}"),
-                };
-                let _ = writeln!(text, "          {line}");
-            }
+    /// Outputs that change one by one, as long as they are few; new ones are counted.
+    fn outputs(&self, plan: &Plan) -> String {
+        let all = plan.outputs.iter();
+        let all: Vec<(&UnitPath, &Diff)> = all
+            .flat_map(|unit| unit.diffs.iter().map(|diff| (&unit.unit, diff)))
+            .collect();
+        if all.is_empty() {
+            return String::new();
+        }
+        let (changed, new): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, diff)| diff.before.is_some());
+        let title = Paint::Bold.on("Changes to outputs:", self.colour);
+        let mut text = format!("\n{title} {} new, {} changed", new.len(), changed.len());
+        text.push_str(" (`tks output` shows them after apply)\n");
+        let listed = if self.detail == Detail::Full {
+            usize::MAX
+        } else {
+            OUTPUTS
+        };
+        for (unit, diff) in changed.iter().take(listed) {
+            let value = |value: &Option<Value>| value.as_ref().map_or("null".to_owned(), short);
+            let mark = Paint::Update.on("  ~", self.colour);
+            let (before, after) = (value(&diff.before), value(&diff.after));
+            let long = before.len() + after.len() > 200;
+            let what = if long {
+                String::new()
+            } else {
+                format!(" = {before} -> {after}")
+            };
+            let _ = writeln!(text, "{mark} {unit}.{}{what}", diff.path);
+        }
+        if changed.len() > listed {
+            let _ = writeln!(text, "    … and {} more", changed.len() - listed);
         }
         text
     }
 
+    /// What changed outside of tks: all of it where that is what the plan is about, else what something is done about.
     fn drift_note(&self, plan: &Plan) -> String {
-        if plan.drift.is_empty() {
+        let whole = plan.mode == PlanMode::RefreshOnly;
+        let told =
+            |drift: &&Drift| whole || plan.change(&drift.address).is_some_and(Change::is_change);
+        let told: Vec<&Drift> = plan.drift.iter().filter(told).collect();
+        if told.is_empty() {
             return String::new();
         }
         let title = Paint::Bold.on("Note: objects have changed outside of tks", self.colour);
         let mut text = format!("{title}\n");
-        for drift in &plan.drift {
+        for drift in told {
             let _ = writeln!(text, "  # {} {}", drift.address, drifted(drift));
+            if whole && !drift.gone {
+                text.push_str(&drawn(&drift.address, &drift.diffs, self.colour));
+            }
         }
         text.push('\n');
         text
@@ -330,53 +341,25 @@ pub(crate) fn verdict(change: &Change) -> String {
     format!("{verb} ({because})")
 }
 
-/// How many top-level attributes stay as they are.
-fn unchanged(change: &Change) -> usize {
+/// The top-level attributes that stay as they are.
+fn unchanged(change: &Change) -> Attributes {
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
-        return 0;
+        return Attributes::new();
     };
     let same = |(name, value): &(&String, &Value)| {
         **value != Value::Null && before.get(*name) == Some(*value)
     };
-    after.iter().filter(same).count()
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
-fn indent(text: &str) -> String {
-    text.lines()
-        .map(|line| format!("            {line}\n"))
+    let same = after.iter().filter(same);
+    same.map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
 
-/// A value on one line.
-pub(crate) fn short(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Float(value) => value.to_string(),
-        Value::String(text) => format!("{text:?}"),
-        Value::Secret(_) => "(sensitive value)".to_owned(),
-        Value::Unknown(_) => "(known after apply)".to_owned(),
-        Value::List(values) => {
-            format!(
-                "[{}]",
-                values.iter().map(short).collect::<Vec<_>>().join(", ")
-            )
-        }
-        Value::Map(map) => {
-            let pairs: Vec<String> = map
-                .iter()
-                .map(|(k, v)| format!("{k} = {}", short(v)))
-                .collect();
-            if pairs.is_empty() {
-                "{}".to_owned()
-            } else {
-                format!("{{ {} }}", pairs.join(", "))
-            }
-        }
-    }
+fn drawn(of: &Address, diffs: &[Diff], colour: bool) -> String {
+    let paths = diffs.iter().map(|diff| diff.path.chars().count());
+    let width = paths.max().unwrap_or(0);
+    let differences = Differences { colour, of };
+    diffs
+        .iter()
+        .map(|diff| differences.draw(diff, width))
+        .collect()
 }

@@ -48,10 +48,12 @@ impl Paint {
 
 impl Printer {
     pub(crate) fn new(color: Color) -> Self {
+        let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let wanted = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            Color::Auto if says("NO_COLOR") => false,
+            Color::Auto => terminal || says("CLICOLOR_FORCE"),
         };
         Self {
             out_colour: wanted(std::io::stdout().is_terminal()),

@@ -16,6 +16,9 @@ const STILL: Duration = Duration::from_secs(10);
 
 /// A progress that also tells what goes on for long.
 pub(crate) trait Watched: Progress {
+    /// Says how far a plan has come; called every second or so until it is made.
+    fn planning(&self) {}
+
     /// Says what still goes on; called every second or so.
     fn tick(&self);
 
@@ -32,8 +35,18 @@ pub(crate) struct ApplyProgress {
 
 #[derive(Default)]
 struct State {
+    reading: Option<Reading>,
     total: Option<ProgressBar>,
     running: HashMap<Address, Running>,
+}
+
+/// How far the reading of what is there has come.
+#[derive(Default)]
+struct Reading {
+    bar: Option<ProgressBar>,
+    done: usize,
+    total: usize,
+    said: Option<Instant>,
 }
 
 struct Running {
@@ -59,6 +72,58 @@ impl ApplyProgress {
                 let _ = bars.println(text);
             }
             None => self.printer.note(text),
+        }
+    }
+
+    fn begin_reading(&self, total: usize) {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(total as u64));
+            if let Ok(style) =
+                ProgressStyle::with_template("Reading what is there {bar:30} {pos}/{len}")
+            {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let reading = self.lock().reading.take();
+        self.lock().reading = Some(Reading {
+            bar,
+            total,
+            done: 0,
+            said: reading.and_then(|reading| reading.said),
+        });
+    }
+
+    fn read_one(&self) {
+        if let Some(reading) = &mut self.lock().reading {
+            reading.done += 1;
+            if let Some(bar) = &reading.bar {
+                bar.inc(1);
+            }
+        }
+    }
+
+    fn end_reading(&self) {
+        let reading = self.lock().reading.take();
+        if let Some(bar) = reading.and_then(|reading| reading.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// What a plan is busy with, for who waits: once at first, then now and then.
+    fn still_planning(&self) {
+        let mut state = self.lock();
+        let reading = state.reading.get_or_insert_default();
+        if reading.bar.is_some() || reading.said.is_some_and(|said| said.elapsed() < STILL) {
+            return;
+        }
+        reading.said = Some(Instant::now());
+        let (done, total) = (reading.done, reading.total);
+        drop(state);
+        if total == 0 {
+            self.say("Planning...");
+        } else {
+            self.say(&format!("Reading what is there: {done} of {total}..."));
         }
     }
 
@@ -114,6 +179,10 @@ impl ApplyProgress {
 }
 
 impl Watched for ApplyProgress {
+    fn planning(&self) {
+        self.still_planning();
+    }
+
     fn tick(&self) {
         if self.bars.is_some() {
             return;
@@ -198,7 +267,9 @@ impl Progress for ApplyProgress {
                     "Interrupted: finishing {in_flight} changes in flight, starting nothing new"
                 ));
             }
-            Event::Refreshing { .. } | Event::Refreshed { .. } | Event::Planned { .. } => {}
+            Event::Refreshing { resources } => self.begin_reading(resources),
+            Event::Refreshed { .. } => self.read_one(),
+            Event::Planned { .. } => self.end_reading(),
         }
     }
 }

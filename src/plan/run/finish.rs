@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stack::{Address, Attributes, ClusterPath, UnitPath, Value};
+use stack::{Address, Attributes, ClusterPath, Reading, UnitPath, Value};
 
 use super::Run;
 use super::board::Board;
 use super::truth::record;
 use crate::change::Touched;
 use crate::schedule::Schedule;
-use crate::{Action, Applied, ApplyError, PlanMode, State, allocations, store};
+use crate::{Action, Applied, ApplyError, PlanMode, Read, State, allocations, store};
 
 impl Run<'_> {
     pub(super) fn finish(
@@ -19,6 +19,7 @@ impl Run<'_> {
     ) -> Result<Applied, ApplyError> {
         self.note_not_started(schedule, board);
         self.note_outputs();
+        self.note_readings();
         self.try_save().map_err(ApplyError::NotSaved)?;
         for state in self.states.values().filter(|state| state.is_empty()) {
             self.engine.store.retire(state)?;
@@ -102,6 +103,71 @@ impl Run<'_> {
         for cluster in clusters {
             self.replace_outputs(&cluster, now.remove(&cluster).unwrap_or_default());
         }
+    }
+
+    /// What units were made from that are now as the tree says, whole. Those that are gone are forgotten.
+    fn note_readings(&mut self) {
+        let wanted = match self.plan.mode {
+            PlanMode::Apply => self.engine.desired.readings(),
+            PlanMode::Destroy | PlanMode::RefreshOnly => Vec::new(),
+        };
+        let incomplete = self.incomplete_units();
+        let mut now: BTreeMap<ClusterPath, BTreeMap<String, Read>> = BTreeMap::new();
+        for Reading {
+            unit,
+            digest,
+            files,
+            ..
+        } in wanted
+        {
+            if !incomplete.contains(&unit) {
+                let cluster = now.entry(unit.cluster).or_default();
+                cluster.insert(unit.unit, Read { digest, files });
+            }
+        }
+        let units: BTreeSet<UnitPath> = match self.plan.mode {
+            PlanMode::Destroy => BTreeSet::new(),
+            PlanMode::Apply | PlanMode::RefreshOnly => {
+                self.engine.desired.units().into_iter().collect()
+            }
+        };
+        for (cluster, state) in self
+            .states
+            .iter_mut()
+            .filter(|(_, state)| !state.is_empty())
+        {
+            let mut read = state.units.clone();
+            let there: BTreeSet<&String> = state
+                .resources
+                .keys()
+                .map(|address| &address.unit.unit)
+                .collect();
+            let path = |unit: &String| UnitPath {
+                cluster: cluster.clone(),
+                unit: unit.clone(),
+            };
+            read.retain(|unit, _| there.contains(unit) || units.contains(&path(unit)));
+            read.extend(now.remove(cluster).unwrap_or_default());
+            if state.units != read {
+                state.units = read;
+                self.dirty.insert(cluster.clone());
+            }
+        }
+    }
+
+    /// Units of which something was not selected, or not done.
+    fn incomplete_units(&self) -> BTreeSet<UnitPath> {
+        let applied = &self.applied;
+        let undone = applied.failed.iter().map(|failed| &failed.address);
+        let undone = undone.chain(applied.skipped.iter().map(|left| &left.address));
+        let undone = undone.chain(applied.not_started.iter().map(|(address, _)| address));
+        let left_out = self
+            .plan
+            .changes
+            .iter()
+            .filter(|change| change.is_left_out());
+        let all = undone.chain(left_out.map(|change| &change.address));
+        all.map(|address| address.unit.clone()).collect()
     }
 
     /// What units tell that are outside of the selection.

@@ -85,6 +85,20 @@ pub(crate) fn properties<'a>(
     }
 }
 
+/// The inputs of a unit.
+pub(crate) fn inputs(
+    sources: &Sources,
+    number: usize,
+    known: &dyn Known,
+) -> Result<Attributes, Diagnostics> {
+    let evaluation = Evaluation::new(sources, known);
+    let mut attributes = Attributes::new();
+    for input in &sources.units[number].module.inputs {
+        attributes.insert(input.name.clone(), evaluation.input(number, &input.name)?);
+    }
+    Ok(attributes)
+}
+
 /// The outputs of a unit.
 pub(crate) fn outputs(
     sources: &Sources,
@@ -102,9 +116,17 @@ pub(crate) fn outputs(
     Ok(attributes)
 }
 
-/// Checks the inputs, locals and outputs of every unit.
+/// Checks the values of every cluster, and the inputs, locals and outputs of every unit.
 pub(super) fn units(sources: &Sources, mistakes: &mut Vec<Diagnostic>) {
     let evaluation = Evaluation::new(sources, &Nothing);
+    for (number, cluster) in sources.clusters.iter().enumerate() {
+        // What nobody reads may be wrong too.
+        for (_, term) in &cluster.values {
+            if let Err(more) = evaluation.value(term, Scope::cluster(number)) {
+                mistakes.extend(more.0);
+            }
+        }
+    }
     for (number, unit) in sources.units.iter().enumerate() {
         if matches!(unit.presence, Presence::LeftOut) {
             continue;

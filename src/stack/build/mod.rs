@@ -15,11 +15,13 @@ mod evaluation;
 mod expand;
 mod federation;
 mod graph;
+mod reading;
 mod sources;
 mod view;
 
-pub(crate) use check::{outputs, properties};
-pub(crate) use evaluation::Evaluation;
+pub(crate) use check::{inputs, outputs, properties};
+pub(crate) use evaluation::{Evaluation, Scope};
+pub(crate) use reading::readings;
 pub(crate) use sources::Sources;
 
 use crate::{Catalog, Cluster, Diagnostic, Diagnostics, Fleet, LiveFleet, Stack};

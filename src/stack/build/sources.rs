@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::catalog::CatalogFiles;
 use crate::expr::Term;
 use crate::module::{Body, Module, ResourceBody};
+use crate::reading::Chain;
 use crate::schema::RESERVED;
 use crate::template::Templates;
 use crate::{Address, Catalog, Diagnostic, LiveCluster, LiveFleet, UnitPath, Value};
@@ -22,6 +24,7 @@ pub(crate) struct Sources {
     pub(crate) resources: Vec<ResourceSource>,
     pub(crate) by_address: HashMap<Address, usize>,
     pub(crate) templates: Arc<Templates>,
+    pub(crate) files: Arc<CatalogFiles>,
 }
 
 #[derive(Debug)]
@@ -40,6 +43,7 @@ pub(crate) struct ClusterSource {
     pub(crate) observees: Option<Vec<usize>>,
     /// By name in the role; `None` before units are made out.
     pub(crate) units: Option<BTreeMap<String, Family<usize>>>,
+    pub(crate) chain: Chain,
 }
 
 /// One of something, or one per key.
@@ -116,6 +120,7 @@ impl Sources {
             resources: Vec::new(),
             by_address: HashMap::new(),
             templates: Arc::clone(&catalog.templates),
+            files: Arc::clone(&catalog.files),
         }
     }
 }
@@ -148,6 +153,7 @@ impl ClusterSource {
             observers: None,
             observees: None,
             units: None,
+            chain: cluster.chain.clone(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! One cluster: its layers, what they come to, its role and its names.
 
 use super::check::{self, Kind, listed};
+use super::find::CLUSTER_FILE;
 use super::format::{Format, is_domain, is_name};
 use super::{Document, LiveCluster, OBSERVEE, Reader, set};
 use crate::merge::merge;
 use crate::names::{Names, Naming, Parts};
+use crate::reading::Chain;
 use crate::schema::FLEET_ONLY;
 use crate::{Diagnostic, Diagnostics, Node, NodeValue, Position};
 
@@ -50,6 +52,7 @@ impl Reader<'_> {
             layers,
             merged,
             names,
+            chain: chain_of(&chain, document),
         })
     }
 
@@ -200,6 +203,32 @@ impl<'a> Said<'a, '_> {
             return None;
         }
         Some(())
+    }
+}
+
+/// What was read for a cluster, and what would be if it were there.
+fn chain_of(chain: &[&Document], own: &Document) -> Chain {
+    let fleet = chain
+        .iter()
+        .find(|document| document.found.kind == Kind::Fleet);
+    let dir = fleet.and_then(|fleet| fleet.found.file.parent());
+    let path = &own.found.path;
+    let levels = dir.map(|dir| {
+        let account = dir.join(&path.account);
+        let region = account.join(&path.region);
+        [
+            account.join("account.yaml"),
+            region.join("region.yaml"),
+            region.join(format!("{}.yaml", path.cluster)),
+            region.join(&path.cluster).join(CLUSTER_FILE),
+        ]
+    });
+    Chain {
+        read: chain
+            .iter()
+            .filter_map(|document| document.read.clone())
+            .collect(),
+        absent: levels.into_iter().flatten().collect(),
     }
 }
 

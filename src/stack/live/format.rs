@@ -98,8 +98,9 @@ impl Format {
     }
 }
 
-/// A DNS label.
-pub(crate) fn is_name(text: &str) -> bool {
+/// Whether `text` may be part of an id, a bucket and a host: a DNS label.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text
             .bytes()

@@ -17,9 +17,11 @@ use find::Found;
 
 use crate::names::Names;
 use crate::node::{Node, parse};
+use crate::reading::{Chain, ReadFile};
 use crate::{ClusterPath, Diagnostic, Diagnostics, Position};
 
 pub use federation::{OBSERVEE, OBSERVER};
+pub use format::is_name;
 
 /// What the tree must know of roles and modules.
 pub trait RoleCatalog {
@@ -79,6 +81,8 @@ pub struct LiveCluster {
     /// deletions: to merge it over weaker defaults take [`Self::unit_layers`].
     pub merged: Node,
     pub names: Names,
+    /// The documents that `layers` come from, and those that are not there.
+    pub(crate) chain: Chain,
 }
 
 impl LiveCluster {
@@ -190,6 +194,8 @@ struct Document {
     file: PathBuf,
     /// `None`: it is broken, and that is told already.
     node: Option<Node>,
+    /// `None`: it cannot be read.
+    read: Option<ReadFile>,
 }
 
 struct Reader<'a> {
@@ -249,16 +255,33 @@ impl Reader<'_> {
             .into_iter()
             .map(|found| {
                 let file = place::shown(&self.options.working_dir, &found.file);
-                let node = self.document(&found, &file, mistakes);
-                Document { found, file, node }
+                let (node, read) = self.document(&found, &file, mistakes);
+                Document {
+                    found,
+                    file,
+                    node,
+                    read,
+                }
             })
             .collect()
     }
 
-    fn document(&self, found: &Found, file: &Path, mistakes: &mut Diagnostics) -> Option<Node> {
-        let text = std::fs::read_to_string(&found.file)
-            .map_err(|error| Diagnostic::new(format!("cannot read `{}`: {error}", file.display())));
-        match text.and_then(|text| parse(file, &text)) {
+    fn document(
+        &self,
+        found: &Found,
+        file: &Path,
+        mistakes: &mut Diagnostics,
+    ) -> (Option<Node>, Option<ReadFile>) {
+        let text = match std::fs::read_to_string(&found.file) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = format!("cannot read `{}`: {error}", file.display());
+                mistakes.push(Diagnostic::new(message));
+                return (None, None);
+            }
+        };
+        let read = ReadFile::new(&found.file, &text);
+        let node = match parse(file, &text) {
             Ok(node) => {
                 check::document(found.kind, &node, self.vocabulary, mistakes);
                 node.as_map().is_some().then_some(node)
@@ -267,7 +290,8 @@ impl Reader<'_> {
                 mistakes.push(mistake);
                 None
             }
-        }
+        };
+        (node, Some(read))
     }
 
     /// The one platform of a fleet.

@@ -10,10 +10,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "refresh",
         "`tks apply --refresh-only` records what was changed outside of tks",
     ),
-    (
-        "import",
-        "write `import:` into the tree, or `tks state import`: the next plan shows it",
-    ),
+    ("import", "what is there already cannot be taken over yet"),
     (
         "taint",
         "`tks apply --replace ADDRESS` makes it anew, and the plan shows it first",
@@ -79,10 +76,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "backend",
         "where the state is kept is said in fleet.yaml, and made when it is first needed",
     ),
-    (
-        "exec",
-        "hooks run commands before and after a unit: `hooks:` in the tree",
-    ),
+    ("exec", "tks runs no commands of others"),
     ("info", "`tks version --json`, `tks render`"),
     ("render-json", "`tks render --json`"),
     ("output-all", "`tks output FOLDER`"),
@@ -129,7 +123,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("backup", "earlier versions of a state are always kept"),
     (
         "generate-config-out",
-        "`tks state show ADDRESS` prints what was imported",
+        "what is there already cannot be taken over yet",
     ),
     (
         "raw",

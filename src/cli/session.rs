@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plan::{Affected, Filter, Plan, Providers, Selection, State, StateStore, Universe};
-use stack::{Catalog, ClusterPath, Diagnostics, LiveFleet, LoadOptions, Stack};
+use stack::{
+    Address, Attributes, Catalog, ClusterPath, Diagnostics, Known, LiveFleet, LoadOptions, Stack,
+};
 
 use crate::args::{ChoiceArgs, TreeArgs};
 use crate::diagnostic::{Failure, Result};
@@ -148,6 +150,21 @@ impl Fleet {
         )))
     }
 
+    /// Types of resources that nobody serves, and properties that they do not have.
+    pub(crate) fn check_types(&self) -> Result<()> {
+        if !self.stack.platform_built {
+            return Ok(());
+        }
+        let providers = self.providers()?;
+        let mut mistakes = Diagnostics::default();
+        for resource in &self.stack.resources {
+            let properties = self.stack.properties(&resource.address, &Nothing)?;
+            let found = providers.check(resource, &properties);
+            found.into_iter().for_each(|mistake| mistakes.push(mistake));
+        }
+        mistakes.or(()).map_err(Failure::from)
+    }
+
     pub(crate) fn store(&self) -> StateStore {
         StateStore::open(&self.live.data_dir)
     }
@@ -193,6 +210,15 @@ impl Fleet {
     /// Whether a cluster is selected by the path that was given.
     pub(crate) fn selects(&self, cluster: &ClusterPath) -> bool {
         self.live.selection.is_empty() || self.live.selection.contains(cluster)
+    }
+}
+
+/// Nothing is known of any resource.
+struct Nothing;
+
+impl Known for Nothing {
+    fn attributes(&self, _: &Address) -> Option<&Attributes> {
+        None
     }
 }
 

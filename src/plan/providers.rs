@@ -51,7 +51,8 @@ impl Providers {
     }
 
     /// Mistakes of a resource that need no provider to be seen: its kind, its properties' names.
-    pub(crate) fn check(&self, resource: &Resource, properties: &Attributes) -> Vec<Diagnostic> {
+    #[must_use]
+    pub fn check(&self, resource: &Resource, properties: &Attributes) -> Vec<Diagnostic> {
         let Some(kind) = self.kind(&resource.address.kind) else {
             return vec![self.unknown_kind(&resource.address.kind, &resource.position)];
         };

@@ -166,7 +166,7 @@ fn measure(tks: &Path, case: &Case) -> Vec<String> {
     let once = |args: &[&str]| cost::run(tks, args, Sampling::Fine);
     let applied = once(&["apply", &fleet, "--auto-approve"]);
     let planned = least(|| once(&["plan", &fleet, "--detailed-exitcode"]));
-    let listed = least(|| once(&["list", &fleet]));
+    let listed = least(|| once(&["list", "--dag", &fleet]));
     let (cpu, memory) = case
         .limits
         .plan

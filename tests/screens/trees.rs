@@ -198,7 +198,7 @@ const TREES: &[Wrong<'_>] = &[
             ),
         ],
     ),
-    ("account-id", &[(FLEET, "account: { id: 012345678901 }\n")]),
+    ("account-id", &[(FLEET, "account: { id: 12345 }\n")]),
     (
         "federation-nobody",
         &[(

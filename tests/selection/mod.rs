@@ -143,7 +143,8 @@ fn what_has_changed_since_it_was_applied_is_affected_without_git() {
     fleet.apply();
     fleet.selects(&["--affected"], &[]);
     // A value that stands in no file counts, too.
-    fleet.selects(&["--affected", "--set", "base.text=w"], &all);
+    let three = ["one/base", "one/top", "two/base"];
+    fleet.selects(&["--affected", "--set", "base.text=w"], &three);
     fleet.write("modules/note/module.yaml", &format!("# changed\n{MODULE}"));
     fleet.selects(&["--affected"], &all);
     fleet.apply();

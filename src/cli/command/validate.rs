@@ -9,7 +9,7 @@ use crate::session::{self, Fleet};
 use crate::term::Printer;
 
 pub(crate) fn run(args: &ValidateArgs, printer: &Printer) -> Result<Exit> {
-    let read = session::fleets(args.path.as_deref(), &args.tree);
+    let read = session::fleets(args.path.as_deref(), &args.tree).and_then(checked);
     if args.json {
         return print_json(read.err(), printer);
     }
@@ -17,6 +17,17 @@ pub(crate) fn run(args: &ValidateArgs, printer: &Printer) -> Result<Exit> {
         printer.out(&sentence(&fleet))?;
     }
     Ok(Exit::Done)
+}
+
+/// What only those know who make resources; of all fleets in one failure.
+fn checked(fleets: Vec<Fleet>) -> Result<Vec<Fleet>> {
+    let failures = fleets.iter().filter_map(|fleet| fleet.check_types().err());
+    let mistakes: Vec<_> = failures.flat_map(|failure| failure.problems).collect();
+    if mistakes.is_empty() {
+        Ok(fleets)
+    } else {
+        Err(Failure::of(mistakes))
+    }
 }
 
 fn sentence(fleet: &Fleet) -> String {

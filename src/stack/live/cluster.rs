@@ -5,6 +5,7 @@ use super::find::CLUSTER_FILE;
 use super::format::{Format, is_domain, is_name};
 use super::{Document, LiveCluster, OBSERVEE, Reader, set};
 use crate::merge::merge;
+use crate::module::PLATFORMS;
 use crate::names::{Names, Naming, Parts};
 use crate::reading::Chain;
 use crate::schema::FLEET_ONLY;
@@ -180,6 +181,10 @@ impl<'a> Said<'a, '_> {
         }
         if platform == DEFAULT_PLATFORM && is_name(fleet) {
             return Some(format!("{fleet}.tks.internal"));
+        }
+        if !PLATFORMS.contains(&platform) {
+            // That is told where it stands.
+            return None;
         }
         let message = if platform == DEFAULT_PLATFORM {
             format!("`{fleet}` cannot be part of a domain: it is the name of the fleet's folder")

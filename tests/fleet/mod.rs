@@ -79,7 +79,8 @@ pub(crate) fn run(program: &Path, args: &[&str], dir: &Path) -> Done {
         .args(args)
         .current_dir(dir)
         .stdin(Stdio::null())
-        .env_remove("TKS_DATA_DIR");
+        .env_remove("TKS_DATA_DIR")
+        .env_remove("COLUMNS");
     let output = command
         .output()
         .unwrap_or_else(|e| panic!("{}: {e}", program.display()));

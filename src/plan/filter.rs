@@ -524,6 +524,7 @@ fn nothing(what: &What, universe: &Universe) -> PlanError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Affected;
 
     fn address(text: &str) -> Address {
         text.parse().expect("an address")

@@ -120,7 +120,7 @@ pub(crate) struct SchemaArgs {
   tks fmt --check             for a pipeline: exits with 2 if a file would change
   tks fmt --diff live/demo    what would change; writes nothing
 
-Comments, the order of keys and the style of quotes stay; a file is only written if it still means the same.")]
+Comments and the order of keys stay; a file is only written if it still means the same.")]
 pub(crate) struct FmtArgs {
     /// Files and folders; without them the nearest fleet upward, else ./live
     pub(crate) paths: Vec<PathBuf>,

@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn texts_and_expressions_stay() {
-        let text = "a: |\n  one\n    two\nb: \"${x ?? \\\"y\\\"}\"\nc: '1'\nd+: [1, 2]\n";
+        let text = "a: |\n  one\n    two\nb: \"${x ?? \\\"y\\\"}\"\nc: \"1\"\nd+: [1, 2]\n";
         becomes(text, text);
     }
 

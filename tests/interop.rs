@@ -37,6 +37,99 @@ fn real_thanos_reads_us_and_we_read_real_thanos() {
     real_thanos_query_goes_through_our_ingress(&fleet, &thanos);
     our_querier_reads_a_real_sidecar(&fleet, &thanos);
     real_thanos_query_stacks_on_our_querier(&fleet, &thanos);
+    what_clusters_say_of_themselves_is_the_same_to_both_queriers(&fleet, &thanos);
+}
+
+/// Rules, targets, metadata, exemplars and statistics: a real querier and ours over both sidecars, ours and a real one.
+fn what_clusters_say_of_themselves_is_the_same_to_both_queriers(fleet: &Fleet, thanos: &Path) {
+    let sidecar = free_address();
+    let args = words(&[
+        "sidecar",
+        &format!(
+            "--prometheus.url={}",
+            fleet.output(OBSERVER, "prometheus.url")
+        ),
+        &format!("--grpc-address={sidecar}"),
+        &format!("--http-address={}", free_address()),
+    ]);
+    let _sidecar = Running::start(thanos, &args, fleet.dir.path().join("sidecar-of-both.log"));
+    let ours = fleet.output(OBSERVER, "prometheus.sidecar");
+    let query = |program: &Path, first: &[&str], log: &str| {
+        let http = free_address();
+        let mut args = words(first);
+        args.extend(words(&[
+            &format!("--http-address={http}"),
+            &format!("--grpc-address={}", free_address()),
+            &format!("--endpoint={ours}"),
+            &format!("--endpoint={sidecar}"),
+        ]));
+        let running = Running::start(program, &args, fleet.dir.path().join(log));
+        (running, format!("http://{http}/api/v1"))
+    };
+    let (_theirs, theirs) = query(thanos, &["query"], "theirs-over-both.log");
+    let (_ours, ours) = query(&tks(), &["thanos", "query"], "ours-over-both.log");
+    for url in [&theirs, &ours] {
+        eventually("both sidecars", || {
+            let stores = get(&format!("{url}/stores"), &[])?;
+            (stores["data"]["sidecar"].as_array()?.len() == 2).then_some(())
+        });
+    }
+    for (path, params) in [
+        ("rules", &[][..]),
+        ("rules", &[("type", "record")]),
+        ("rules", &[("match[]", "{severity=\"page\"}")]),
+        ("rules", &[("rule_name[]", "tks_absent")]),
+        ("rules", &[("type", "dream")]),
+        ("alerts", &[]),
+        ("targets", &[("state", "active")]),
+        ("targets", &[("state", "dropped")]),
+        ("targets", &[("state", "dream")]),
+        ("metadata", &[("metric", "up")]),
+        ("metadata", &[("metric", "go_goroutines")]),
+        ("metadata", &[("limit", "0")]),
+        ("metadata", &[("limit", "x")]),
+        (
+            "query_exemplars",
+            &[("query", "go_goroutines + rate(up[5m])")],
+        ),
+        ("status/tsdb", &[("limit", "x")]),
+        ("status/tsdb", &[("match[]", "{cluster=\"another\"}")]),
+    ] {
+        let answer = |url: &str| {
+            let mut answer = get(&format!("{url}/{path}"), params).expect("an answer in JSON");
+            forget_moments(&mut answer);
+            answer
+        };
+        assert_eq!(answer(&ours), answer(&theirs), "{path} {params:?}");
+    }
+    // A real sidecar leaves parts of the statistics out, so they are only compared in shape.
+    let statistics = |url: &str| get(&format!("{url}/status/tsdb"), &[]).expect("an answer");
+    let keys = |answer: &Json| -> Vec<String> {
+        let data = answer["data"].as_object().expect("an object");
+        data.keys().cloned().collect()
+    };
+    assert_eq!(keys(&statistics(&ours)), keys(&statistics(&theirs)));
+    assert!(statistics(&ours)["data"]["headStats"]["numSeries"].as_u64() > Some(100));
+    println!("rules, targets, metadata, exemplars: the same answers as a real querier");
+}
+
+/// Takes out when something happened last and how long it took: the two are asked one after the other.
+fn forget_moments(answer: &mut Json) {
+    match answer {
+        Json::Object(fields) => {
+            for moment in [
+                "lastScrape",
+                "lastScrapeDuration",
+                "lastEvaluation",
+                "evaluationTime",
+            ] {
+                fields.remove(moment);
+            }
+            fields.values_mut().for_each(forget_moments);
+        }
+        Json::Array(items) => items.iter_mut().for_each(forget_moments),
+        _ => {}
+    }
 }
 
 /// With the client certificate that tks made for the observer's TLS querier.

@@ -12,6 +12,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::labels;
+use crate::services::Offers;
 
 /// The largest message that is taken, as Thanos's servers and clients do.
 pub const MAX_MESSAGE: usize = i32::MAX as usize;
@@ -55,11 +56,12 @@ pub(crate) struct StoreMetadata {
     pub(crate) supports_sharding: bool,
     pub(crate) supports_without_replica_labels: bool,
     pub(crate) is_store: bool,
+    pub(crate) offers: Offers,
 }
 
 impl StoreMetadata {
     /// Of a strict endpoint that was never reached: all of time, no labels, no abilities.
-    fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Self {
             component_type: UNKNOWN.to_owned(),
             label_sets: Vec::new(),
@@ -68,6 +70,7 @@ impl StoreMetadata {
             supports_sharding: false,
             supports_without_replica_labels: false,
             is_store: true,
+            offers: Offers::default(),
         }
     }
 
@@ -77,6 +80,7 @@ impl StoreMetadata {
             labels::normalise(&mut set);
             set
         };
+        let offers = Offers::of(&info);
         let is_store = info.store.is_some();
         let store = info.store.unwrap_or_default();
         Self {
@@ -92,6 +96,7 @@ impl StoreMetadata {
             supports_sharding: store.supports_sharding,
             supports_without_replica_labels: store.supports_without_replica_labels,
             is_store,
+            offers,
         }
     }
 }
@@ -127,6 +132,11 @@ impl Endpoint {
         StoreClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The connection, for services beside StoreAPI.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Asks Info once and remembers the outcome.
@@ -182,6 +192,16 @@ impl Endpoint {
             .as_ref()
             .is_none_or(|metadata| metadata.is_store);
         is_store && (self.spec.strict || healthy)
+    }
+
+    /// Whether a service is offered that requests can go to.
+    pub(crate) fn offers(&self, service: fn(&Offers) -> bool) -> bool {
+        let health = self.health.read();
+        let offered = health
+            .metadata
+            .as_ref()
+            .is_some_and(|metadata| service(&metadata.offers));
+        offered && (self.spec.strict || health.last_error.is_none())
     }
 
     /// Whether the endpoint counts as there: strict, or reached within the unhealthy timeout.

@@ -4,6 +4,7 @@
 //! * [`Proxy`] asks those that may have an answer, and merges;
 //! * [`store_server`] and [`info_server`] offer the merged answer as a StoreAPI again;
 //! * [`FanOut`] offers it as a [`model::Queryable`], replicas deduplicated ([`dedup`]);
+//! * [`services`] are what else is fanned out: rules, targets, metadata, exemplars, statistics;
 //! * [`block`] finds the blocks of a bucket and chooses among them, and [`bucket`] serves them: the store
 //!   gateway.
 //!
@@ -25,6 +26,7 @@ mod proxy;
 mod queryable;
 mod samples;
 mod server;
+pub mod services;
 pub mod shard;
 mod storeset;
 

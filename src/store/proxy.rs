@@ -325,13 +325,15 @@ impl Proxy {
         Ok((values, warnings))
     }
 
-    fn unary<T>(&self, request: T, options: &CallOptions) -> Request<T> {
+    /// A request with what a call carries beside it.
+    pub(crate) fn unary<T>(&self, request: T, options: &CallOptions) -> Request<T> {
         let mut request = Request::new(request);
         *request.metadata_mut() = options.metadata();
         request
     }
 
-    async fn in_time<T>(
+    /// An answer within the response timeout.
+    pub(crate) async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
     ) -> Result<T, Status> {

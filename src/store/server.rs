@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proto::info::info_server::{Info, InfoServer};
-use proto::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
+use proto::info::{
+    ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, RulesInfo, StatusInfo, StoreInfo,
+    TargetsInfo, TsdbInfo,
+};
 use proto::thanos::store_server::{Store, StoreServer};
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse,
@@ -31,7 +34,8 @@ pub fn store_server(proxy: Arc<Proxy>) -> StoreServer<ProxyStore> {
         .max_encoding_message_size(MAX_MESSAGE)
 }
 
-/// Info of everything behind `proxy`: the label sets and the time range of its stores.
+/// Info of everything behind `proxy`: the label sets and the time range of its stores. Whoever serves it serves the
+/// services that it announces too ([`crate::services`]).
 #[must_use]
 pub fn info_server(proxy: Arc<Proxy>) -> InfoServer<ProxyInfo> {
     InfoServer::new(ProxyInfo(proxy))
@@ -130,7 +134,15 @@ impl Info for ProxyInfo {
                 .collect(),
             component_type: self.0.config.component.clone(),
             store: Some(store),
-            ..InfoResponse::default()
+            rules: Some(RulesInfo {}),
+            targets: Some(TargetsInfo {}),
+            metric_metadata: Some(MetricMetadataInfo {}),
+            exemplars: Some(ExemplarsInfo {
+                min_time: i64::MIN,
+                max_time: i64::MAX,
+            }),
+            status: Some(StatusInfo {}),
+            query: None,
         }))
     }
 }

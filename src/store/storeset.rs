@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::{Endpoint, EndpointSpec, EndpointStatus};
+use crate::services::Offers;
 
 /// How endpoints are watched; the default is Thanos's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,11 +130,16 @@ impl StoreSet {
 
     /// Endpoints that requests go to.
     pub(crate) fn queryable(&self) -> Vec<Arc<Endpoint>> {
-        self.endpoints
-            .load()
-            .iter()
-            .filter(|e| e.is_queryable())
-            .cloned()
-            .collect()
+        self.those(Endpoint::is_queryable)
+    }
+
+    /// Endpoints that offer a service beside StoreAPI.
+    pub(crate) fn offering(&self, service: fn(&Offers) -> bool) -> Vec<Arc<Endpoint>> {
+        self.those(|endpoint| endpoint.offers(service))
+    }
+
+    fn those(&self, wanted: impl Fn(&Endpoint) -> bool) -> Vec<Arc<Endpoint>> {
+        let endpoints = self.endpoints.load();
+        endpoints.iter().filter(|e| wanted(e)).cloned().collect()
     }
 }

@@ -8,10 +8,4 @@
 //! * [`query`]: PromQL over many stores, with the HTTP API of [`api`].
 
 pub mod api;
-pub mod bucket;
-pub mod compact;
-pub mod query;
-pub mod shipper;
-pub mod sidecar;
-pub mod store_gateway;
-pub mod tools;
+mod frames;

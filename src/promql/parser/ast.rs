@@ -354,6 +354,20 @@ impl Expr {
         }
     }
 
+    /// The matchers of every selector, in the order of the text.
+    #[must_use]
+    pub fn selectors(&self) -> Vec<Vec<Matcher>> {
+        let (mut found, mut left) = (Vec::new(), vec![self]);
+        while let Some(expr) = left.pop() {
+            match &expr.kind {
+                ExprKind::Selector(selector) => found.push(selector.matchers.clone()),
+                ExprKind::Range(range) => found.push(range.selector.matchers.clone()),
+                other => left.extend(other.children().into_iter().rev()),
+            }
+        }
+        found
+    }
+
     /// The expression inside of all parentheses around it.
     #[must_use]
     pub fn unwrap_parens(&self) -> &Self {

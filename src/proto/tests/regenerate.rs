@@ -3,12 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-const DEFS: [&str; 5] = [
+const DEFS: [&str; 11] = [
     "types.proto",
     "store.proto",
     "hints.proto",
     "info.proto",
     "remote.proto",
+    "rules.proto",
+    "targets.proto",
+    "metadata.proto",
+    "exemplars.proto",
+    "status.proto",
+    "query.proto",
 ];
 const GENERATED: [&str; 4] = ["thanos.rs", "thanos.info.rs", "hintspb.rs", "prometheus.rs"];
 

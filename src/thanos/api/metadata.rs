@@ -17,7 +17,8 @@ use super::query::{TRUNCATED, millis, now};
 use super::{Api, LabelSelect, Listing, Scope};
 
 /// All of time, as Thanos writes it on the wire.
-const FOREVER: (Timestamp, Timestamp) = (-9_223_309_901_257_974_000, 9_223_309_901_257_974_999);
+pub(super) const FOREVER: (Timestamp, Timestamp) =
+    (-9_223_309_901_257_974_000, 9_223_309_901_257_974_999);
 
 /// `GET|POST /api/v1/labels`.
 pub(super) async fn names(

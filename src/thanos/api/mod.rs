@@ -11,6 +11,7 @@ mod metrics;
 mod page;
 mod params;
 mod query;
+mod services;
 mod source;
 mod status;
 mod stores;
@@ -158,6 +159,31 @@ fn v1(http: &HttpMetrics, registry: &Registry) -> Router<Arc<Api>> {
         .route(
             "/status/flags",
             http.observe("status_flags", get(status::flags)),
+        )
+        .route("/rules", http.observe("rules", get(services::rules)))
+        .route("/alerts", http.observe("alerts", get(services::alerts)))
+        .route("/targets", http.observe("targets", get(services::targets)))
+        .route(
+            "/metadata",
+            http.observe("metadata", get(services::metric_metadata)),
+        )
+        .route(
+            "/query_exemplars",
+            http.observe(
+                "exemplars",
+                both(get(services::exemplars).post(services::exemplars)),
+            ),
+        )
+        .route(
+            "/status/tsdb",
+            http.observe("status_tsdb", get(services::tsdb)),
+        )
+        .route(
+            "/format_query",
+            http.observe(
+                "format_query",
+                both(get(services::format_query).post(services::format_query)),
+            ),
         )
         .fallback(unknown)
         .layer(from_fn(cors))

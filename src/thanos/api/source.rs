@@ -2,7 +2,13 @@
 
 use async_trait::async_trait;
 use model::{Matcher, Queryable, SelectError, Shard, Timestamp};
+use proto::thanos::{
+    ExemplarData, MetricMetadata, MetricMetadataRequest, RuleGroup, RulesRequest, TargetDiscovery,
+    TargetsRequest, TsdbStatistics, TsdbStatisticsRequest,
+};
 use store::EndpointStatus;
+use store::services::{ExemplarSelect, Gathered};
+use tonic::Status;
 
 /// Which series are seen, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,4 +62,25 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
 
     /// The stores, as they are now.
     fn stores(&self) -> Vec<EndpointStatus>;
+
+    /// Groups of rules.
+    async fn rules(&self, request: RulesRequest) -> Result<Gathered<RuleGroup>, Status>;
+
+    /// Targets of scrapes.
+    async fn targets(&self, request: TargetsRequest) -> Result<Gathered<TargetDiscovery>, Status>;
+
+    /// Metadata of metrics.
+    async fn metadata(
+        &self,
+        request: MetricMetadataRequest,
+    ) -> Result<Gathered<MetricMetadata>, Status>;
+
+    /// Exemplars of selected series.
+    async fn exemplars(&self, select: ExemplarSelect) -> Result<Gathered<ExemplarData>, Status>;
+
+    /// Cardinality of what is in memory.
+    async fn statistics(
+        &self,
+        request: TsdbStatisticsRequest,
+    ) -> Result<Gathered<TsdbStatistics>, Status>;
 }

@@ -41,7 +41,7 @@ impl From<EndpointStatus> for Store {
 }
 
 /// Go's zero time.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// A time in RFC 3339, UTC.
 pub(super) fn rfc3339(time: SystemTime) -> String {

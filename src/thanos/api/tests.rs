@@ -14,8 +14,17 @@ use model::{
 };
 use net::metrics::Registry;
 use parking_lot::Mutex;
+use proto::thanos::{
+    ActiveTarget, Alert, AlertInstance, AlertState, Exemplar, ExemplarData, HeadStatistics,
+    LabelSet, Meta, MetricMetadata, MetricMetadataEntry, MetricMetadataRequest,
+    PartialResponseStrategy, Rule, RuleGroup, RulesRequest, TargetDiscovery, TargetHealth,
+    TargetsRequest, TsdbStatistics, TsdbStatisticsEntry, TsdbStatisticsRequest, rule,
+};
 use store::EndpointStatus;
+use store::labels::label;
+use store::services::{ExemplarSelect, Gathered};
 use tokio::sync::oneshot;
+use tonic::Status;
 use tower::ServiceExt as _;
 
 use super::{LabelSelect, Listing, Scope, Settings, Source, router};
@@ -38,6 +47,54 @@ struct Memory {
     /// Selects hang until they are cancelled: one tells that it began, and then why it ended.
     hang: Mutex<Option<(oneshot::Sender<()>, oneshot::Sender<Cancelled>)>>,
     stores: Vec<EndpointStatus>,
+}
+
+impl Memory {
+    /// What a service says: the items and the warning, or the failure.
+    fn said<T>(&self, items: Vec<T>) -> Result<Gathered<T>, Status> {
+        let warnings = self.warning.map(str::to_owned).into_iter().collect();
+        match &self.failure {
+            Some(error) => Err(Status::aborted(error.to_string())),
+            None => Ok(Gathered { items, warnings }),
+        }
+    }
+}
+
+fn set(pairs: &[(&str, &str)]) -> Option<LabelSet> {
+    let labels = pairs.iter().map(|(name, value)| label(*name, *value));
+    Some(LabelSet {
+        labels: labels.collect(),
+    })
+}
+
+/// A group with an alert, as the replica says it.
+fn group(replica: &str) -> RuleGroup {
+    let alert = Alert {
+        state: AlertState::Firing.into(),
+        name: "down".into(),
+        query: "up == 0".into(),
+        duration_seconds: 60.0,
+        labels: set(&[("replica", replica), ("severity", "page")]),
+        alerts: vec![AlertInstance {
+            labels: set(&[("job", "a")]),
+            state: AlertState::Firing.into(),
+            value: "0e+00".into(),
+            ..AlertInstance::default()
+        }],
+        health: "ok".into(),
+        evaluation_duration_seconds: 0.5,
+        ..Alert::default()
+    };
+    RuleGroup {
+        name: "g".into(),
+        file: "f.yaml".into(),
+        rules: vec![Rule {
+            result: Some(rule::Result::Alert(alert)),
+        }],
+        interval: 15.0,
+        partial_response_strategy: PartialResponseStrategy::Abort.into(),
+        ..RuleGroup::default()
+    }
 }
 
 struct Selecting(Arc<Memory>);
@@ -138,6 +195,66 @@ impl Source for Fake {
 
     fn stores(&self) -> Vec<EndpointStatus> {
         self.0.stores.clone()
+    }
+
+    async fn rules(&self, _: RulesRequest) -> Result<Gathered<RuleGroup>, Status> {
+        self.0.said(vec![group("0"), group("1")])
+    }
+
+    async fn targets(&self, _: TargetsRequest) -> Result<Gathered<TargetDiscovery>, Status> {
+        let target = ActiveTarget {
+            labels: set(&[("job", "a")]),
+            scrape_url: "http://a/metrics".into(),
+            health: TargetHealth::Up.into(),
+            last_scrape_duration: 0.25,
+            ..ActiveTarget::default()
+        };
+        self.0.said(vec![TargetDiscovery {
+            active_targets: vec![target],
+            dropped_targets: Vec::new(),
+        }])
+    }
+
+    async fn metadata(
+        &self,
+        request: MetricMetadataRequest,
+    ) -> Result<Gathered<MetricMetadata>, Status> {
+        let meta = Meta {
+            r#type: "gauge".into(),
+            help: "Limit ".to_owned() + &request.limit.to_string(),
+            unit: String::new(),
+        };
+        let entry = MetricMetadataEntry { metas: vec![meta] };
+        let metadata = [("up".to_owned(), entry)].into();
+        self.0.said(vec![MetricMetadata { metadata }])
+    }
+
+    async fn exemplars(&self, select: ExemplarSelect) -> Result<Gathered<ExemplarData>, Status> {
+        let name = select.selectors[0][0].value.clone();
+        let exemplar = Exemplar {
+            labels: set(&[("trace", "x")]),
+            value: 0.5,
+            ts: 1_500,
+        };
+        self.0.said(vec![ExemplarData {
+            series_labels: set(&[("__name__", &name)]),
+            exemplars: vec![exemplar],
+        }])
+    }
+
+    async fn statistics(
+        &self,
+        request: TsdbStatisticsRequest,
+    ) -> Result<Gathered<TsdbStatistics>, Status> {
+        let entry = TsdbStatisticsEntry {
+            head_statistics: Some(HeadStatistics {
+                num_series: u64::try_from(request.limit).expect("positive"),
+                ..HeadStatistics::default()
+            }),
+            ..TsdbStatisticsEntry::default()
+        };
+        let statistics = [(String::new(), entry)].into();
+        self.0.said(vec![TsdbStatistics { statistics }])
     }
 }
 
@@ -649,4 +766,112 @@ async fn forms_beyond_the_limit_are_refused() {
         .expect("a request");
     let text = text(plain().oneshot(request).await.expect("an answer")).await;
     assert!(text.contains("is longer than"), "{text}");
+}
+
+#[tokio::test]
+async fn rules_of_replicas_are_one_and_have_the_keys_of_thanos() {
+    let settings = Settings {
+        replica_labels: vec!["replica".into()],
+        ..Settings::default()
+    };
+    let (app, ..) = app(Memory::default(), settings);
+    let alerts = concat!(
+        r#"{"labels":{"job":"a"},"annotations":{},"state":"firing","value":"0e+00","partialResponseStrategy":"WARN"}"#,
+    );
+    let rule = format!(
+        concat!(
+            r#"{{"state":"firing","name":"down","query":"up == 0","duration":60,"labels":{{"severity":"page"}},"annotations":{{}},"#,
+            r#""alerts":[{alerts}],"health":"ok","evaluationTime":0.5,"lastEvaluation":"0001-01-01T00:00:00Z","keepFiringFor":0,"type":"alerting"}}"#,
+        ),
+        alerts = alerts
+    );
+    let group = format!(
+        concat!(
+            r#"{{"name":"g","file":"f.yaml","rules":[{rule}],"interval":15,"evaluationTime":0,"#,
+            r#""lastEvaluation":"0001-01-01T00:00:00Z","limit":0,"partialResponseStrategy":"ABORT"}}"#,
+        ),
+        rule = rule
+    );
+    assert_eq!(
+        body(&app, "/api/v1/rules").await,
+        format!("{{\"status\":\"success\",\"data\":{{\"groups\":[{group}]}}}}\n")
+    );
+    assert_eq!(
+        body(&app, "/api/v1/alerts").await,
+        format!("{{\"status\":\"success\",\"data\":{{\"alerts\":[{alerts}]}}}}\n")
+    );
+    let none = body(&app, "/api/v1/alerts?rule_name[]=other").await;
+    assert_eq!(
+        none,
+        "{\"status\":\"success\",\"data\":{\"alerts\":null}}\n"
+    );
+    let wrong = get(&app, "/api/v1/rules?type=dream").await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_other_services_are_answered_in_prometheuss_shapes() {
+    let app = plain();
+    for (path, data) in [
+        (
+            "targets?state=active",
+            concat!(
+                r#"{"activeTargets":[{"discoveredLabels":{},"labels":{"job":"a"},"scrapePool":"","scrapeUrl":"http://a/metrics","globalUrl":"","#,
+                r#""lastError":"","lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":0.25,"health":"up"}],"droppedTargets":[]}"#,
+            ),
+        ),
+        (
+            "metadata?limit=5",
+            r#"{"up":[{"type":"gauge","help":"Limit 5","unit":""}]}"#,
+        ),
+        (
+            "query_exemplars?query=rate(up[5m])%2Bup",
+            concat!(
+                r#"[{"seriesLabels":{"__name__":"up"},"exemplars":[{"labels":{"trace":"x"},"timestamp":1.5,"value":"0.5"}]}]"#,
+            ),
+        ),
+        (
+            "status/tsdb",
+            concat!(
+                r#"{"headStats":{"numSeries":10,"numLabelPairs":0,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[],"#,
+                r#""labelValueCountByLabelName":[],"memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[]}"#,
+            ),
+        ),
+        (
+            "format_query?query=sum(up)by(job)",
+            r#""sum by (job) (up)""#,
+        ),
+    ] {
+        let answer = body(&app, &format!("/api/v1/{path}")).await;
+        assert_eq!(
+            answer,
+            format!("{{\"status\":\"success\",\"data\":{data}}}\n"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_internal_and_a_wrong_question_is_not() {
+    let memory = Memory {
+        failure: Some(SelectError::Source("store a: gone".into())),
+        ..Memory::default()
+    };
+    let (app, ..) = app(memory, Settings::default());
+    let response = get(&app, "/api/v1/targets").await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(
+        text(response)
+            .await
+            .contains("retrieving targets: proxy Targets: store a: gone")
+    );
+    for path in [
+        "query_exemplars?query=sum(",
+        "metadata?limit=x",
+        "targets?state=x",
+        "status/tsdb?limit=-1",
+    ] {
+        let response = get(&app, &format!("/api/v1/{path}")).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
+    }
 }

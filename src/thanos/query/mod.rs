@@ -8,6 +8,7 @@ mod endpoints;
 mod metrics;
 mod pattern;
 mod sdfile;
+mod services;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -81,8 +82,9 @@ async fn serve(
         .merge(net::http::admin_router(probe.clone(), registry.clone()));
     let (health, health_server) = tonic_health::server::health_reporter();
     let routes = Routes::new(store::store_server(proxy.clone()))
-        .add_service(store::info_server(proxy))
+        .add_service(store::info_server(proxy.clone()))
         .add_service(health_server);
+    let routes = services::add(routes, &proxy);
 
     let mut endpoints = Endpoints::new(&config, set.clone(), &registry);
     endpoints.refresh().await;

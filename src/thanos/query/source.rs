@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Cancel, Queryable, Select, SelectError, SeriesStream, Shard};
-use proto::thanos::{LabelNamesRequest, LabelValuesRequest, PartialResponseStrategy};
+use proto::thanos::{
+    ExemplarData, LabelNamesRequest, LabelValuesRequest, MetricMetadata, MetricMetadataRequest,
+    PartialResponseStrategy, RuleGroup, RulesRequest, TargetDiscovery, TargetsRequest,
+    TsdbStatistics, TsdbStatisticsRequest,
+};
+use store::services::{ExemplarSelect, Gathered};
 use store::{CallOptions, EndpointStatus, FanOut, FanOutOptions, Proxy, StoreSet};
 use tokio::runtime::Handle;
 use tonic::{Code, Status};
@@ -75,6 +80,36 @@ impl Source for Stores {
 
     fn stores(&self) -> Vec<EndpointStatus> {
         self.set.statuses()
+    }
+
+    async fn rules(&self, request: RulesRequest) -> Result<Gathered<RuleGroup>, Status> {
+        self.proxy.rules(request, &CallOptions::default()).await
+    }
+
+    async fn targets(&self, request: TargetsRequest) -> Result<Gathered<TargetDiscovery>, Status> {
+        self.proxy.targets(request, &CallOptions::default()).await
+    }
+
+    async fn metadata(
+        &self,
+        request: MetricMetadataRequest,
+    ) -> Result<Gathered<MetricMetadata>, Status> {
+        self.proxy
+            .metric_metadata(request, &CallOptions::default())
+            .await
+    }
+
+    async fn exemplars(&self, select: ExemplarSelect) -> Result<Gathered<ExemplarData>, Status> {
+        self.proxy.exemplars(&select, &CallOptions::default()).await
+    }
+
+    async fn statistics(
+        &self,
+        request: TsdbStatisticsRequest,
+    ) -> Result<Gathered<TsdbStatistics>, Status> {
+        self.proxy
+            .statistics(request, &CallOptions::default())
+            .await
     }
 }
 

@@ -4,12 +4,14 @@
 //! serve gRPC. After that, both are refreshed at every interval; while that fails, the sidecar is not ready.
 //! With a bucket, finished blocks are shipped to it meanwhile ([`crate::shipper`]).
 
+mod answers;
 mod config;
 mod frames;
 mod prometheus;
 mod read;
 mod select;
 mod server;
+mod services;
 mod state;
 mod upload;
 
@@ -18,7 +20,12 @@ use std::sync::Arc;
 use net::metrics::Registry;
 use net::probe::Probe;
 use proto::info::info_server::InfoServer;
+use proto::thanos::exemplars_server::ExemplarsServer;
+use proto::thanos::metadata_server::MetadataServer;
+use proto::thanos::rules_server::RulesServer;
+use proto::thanos::status_server::StatusServer;
 use proto::thanos::store_server::StoreServer;
+use proto::thanos::targets_server::TargetsServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -125,7 +132,12 @@ async fn serve_and_watch(
                 .max_decoding_message_size(store::MAX_MESSAGE)
                 .max_encoding_message_size(store::MAX_MESSAGE),
         )
-        .add_service(InfoServer::new(sidecar));
+        .add_service(InfoServer::new(sidecar.clone()))
+        .add_service(RulesServer::new(sidecar.clone()))
+        .add_service(TargetsServer::new(sidecar.clone()))
+        .add_service(MetadataServer::new(sidecar.clone()))
+        .add_service(ExemplarsServer::new(sidecar.clone()))
+        .add_service(StatusServer::new(sidecar));
     let tls = config.grpc_server_tls.clone();
     let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
     let watch = watch(config, &state, &watched, &shutdown);

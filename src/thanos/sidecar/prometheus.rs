@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::Matcher;
-use proto::thanos::Label;
+use proto::thanos::{
+    ExemplarData, Label, MetricMetadata, RuleGroup, TargetDiscovery, TsdbStatisticsEntry,
+    rules_request, targets_request,
+};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::answers;
 use super::frames::FrameError;
 use super::select::selector;
 
@@ -212,6 +216,76 @@ impl Prometheus {
             .extend(["api", "v1", "label", name, "values"]);
         let request = self.client.get(url).query(&form(matchers, range, limit));
         self.api(request, &path).await
+    }
+
+    /// The groups of rules of a type.
+    pub(crate) async fn rules(&self, kind: rules_request::Type) -> Result<Vec<RuleGroup>> {
+        let kind = match kind {
+            rules_request::Type::All => None,
+            rules_request::Type::Alert => Some(("type", "alert")),
+            rules_request::Type::Record => Some(("type", "record")),
+        };
+        let query: Vec<_> = kind.into_iter().collect();
+        let groups: answers::Groups = self.ask("/api/v1/rules", &query).await?;
+        Ok(groups.into())
+    }
+
+    /// The targets in a state.
+    pub(crate) async fn targets(&self, state: targets_request::State) -> Result<TargetDiscovery> {
+        let state = match state {
+            targets_request::State::Any => None,
+            targets_request::State::Active => Some(("state", "active")),
+            targets_request::State::Dropped => Some(("state", "dropped")),
+        };
+        let query: Vec<_> = state.into_iter().collect();
+        let targets: answers::Targets = self.ask("/api/v1/targets", &query).await?;
+        Ok(targets.into())
+    }
+
+    /// The metadata of a metric, of all when it is empty; `limit` metrics at most unless it is negative.
+    pub(crate) async fn metadata(&self, metric: &str, limit: i32) -> Result<MetricMetadata> {
+        let limit = limit.to_string();
+        let mut query = Vec::new();
+        if !metric.is_empty() {
+            query.push(("metric", metric));
+        }
+        if !limit.starts_with('-') {
+            query.push(("limit", &limit));
+        }
+        let metadata: answers::Metadata = self.ask("/api/v1/metadata", &query).await?;
+        Ok(metadata.into())
+    }
+
+    /// The exemplars of the selectors in a query.
+    pub(crate) async fn exemplars(
+        &self,
+        query: &str,
+        range: (i64, i64),
+    ) -> Result<Vec<ExemplarData>> {
+        let path = "/api/v1/query_exemplars";
+        let mut form = form(&[], range, 0);
+        form.push(("query", query.to_owned()));
+        let exemplars: Vec<answers::Exemplars> =
+            self.api(self.post(path).form(&form), path).await?;
+        Ok(exemplars.into_iter().map(Into::into).collect())
+    }
+
+    /// The cardinality of the head, `limit` entries of each list.
+    pub(crate) async fn statistics(&self, limit: i32) -> Result<TsdbStatisticsEntry> {
+        let limit = limit.to_string();
+        let query: &[(&str, &str)] = &[("limit", &limit)];
+        let query = if limit.starts_with(['-', '0']) {
+            &[]
+        } else {
+            query
+        };
+        let status: answers::TsdbStatus = self.ask("/api/v1/status/tsdb", query).await?;
+        Ok(status.into())
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
+        let request = self.client.get(self.url(path)).query(query);
+        self.api(request, path).await
     }
 
     /// The `data` of an answer of the HTTP API.

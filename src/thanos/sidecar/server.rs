@@ -7,7 +7,10 @@ use std::sync::Arc;
 use futures::Stream;
 use model::Matcher;
 use proto::info::info_server::Info;
-use proto::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
+use proto::info::{
+    ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, RulesInfo, StatusInfo, StoreInfo,
+    TargetsInfo, TsdbInfo,
+};
 use proto::thanos::store_server::Store;
 use proto::thanos::{
     AggrChunk, Label, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelSet,
@@ -24,10 +27,10 @@ use super::state::State;
 /// Bytes of chunks after which a series goes on in another frame.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// Both services.
+/// Both services, and those of [`super::services`].
 #[derive(Clone, Debug)]
 pub(crate) struct Sidecar {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     limits: Limits,
     turns: Arc<Semaphore>,
 }
@@ -324,7 +327,15 @@ impl Info for Sidecar {
                 tsdb_infos: vec![tsdb],
                 supports_projections: false,
             }),
-            ..InfoResponse::default()
+            rules: Some(RulesInfo {}),
+            targets: Some(TargetsInfo {}),
+            metric_metadata: Some(MetricMetadataInfo {}),
+            exemplars: Some(ExemplarsInfo {
+                min_time: i64::MIN,
+                max_time: i64::MAX,
+            }),
+            status: Some(StatusInfo {}),
+            query: None,
         }))
     }
 }

@@ -7,6 +7,7 @@
 
 mod fleet;
 
+use std::fs;
 use std::path::Path;
 
 use fleet::{Fleet, Running, eventually, free_address, get, peer, tks};
@@ -37,38 +38,75 @@ fn real_thanos_reads_us_and_we_read_real_thanos() {
     real_thanos_query_goes_through_our_ingress(&fleet, &thanos);
     our_querier_reads_a_real_sidecar(&fleet, &thanos);
     real_thanos_query_stacks_on_our_querier(&fleet, &thanos);
-    what_clusters_say_of_themselves_is_the_same_to_both_queriers(&fleet, &thanos);
 }
 
-/// Rules, targets, metadata, exemplars and statistics: a real querier and ours over both sidecars, ours and a real one.
-fn what_clusters_say_of_themselves_is_the_same_to_both_queriers(fleet: &Fleet, thanos: &Path) {
-    let sidecar = free_address();
+/// A rule of each kind, an alert that fires, a label that is a template.
+const RULES: &str = r#"
+groups:
+- name: tks
+  interval: 1s
+  rules:
+  - { record: "job:up:sum", expr: "sum by (job) (up)", labels: { team: a } }
+  - { alert: Always, expr: "vector(1)", labels: { severity: page }, annotations: { summary: "{{ $value }}" } }
+  - { alert: Later, expr: "vector(1)", for: 1h, labels: { severity: "{{ $value }}" } }
+- name: empty
+  rules: []
+"#;
+
+#[test]
+fn what_a_cluster_says_of_itself_is_the_same_to_both_queriers() {
+    let (Some(thanos), Some(prometheus)) =
+        (peer("thanos", "interop"), peer("prometheus", "interop"))
+    else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let at = free_address();
+    fs::write(dir.join("rules.yaml"), RULES).expect("written");
+    let config = format!(
+        "global: {{ scrape_interval: 1s, external_labels: {{ cluster: one, replica: a }} }}\n\
+         rule_files: [rules.yaml]\n\
+         scrape_configs: [{{ job_name: self, static_configs: [{{ targets: ['{at}'] }}] }}]\n"
+    );
+    let file = dir.join("prometheus.yaml");
+    fs::write(&file, config).expect("written");
     let args = words(&[
-        "sidecar",
-        &format!(
-            "--prometheus.url={}",
-            fleet.output(OBSERVER, "prometheus.url")
-        ),
-        &format!("--grpc-address={sidecar}"),
-        &format!("--http-address={}", free_address()),
+        &format!("--config.file={}", file.display()),
+        &format!("--storage.tsdb.path={}", dir.join("data").display()),
+        &format!("--web.listen-address={at}"),
     ]);
-    let _sidecar = Running::start(thanos, &args, fleet.dir.path().join("sidecar-of-both.log"));
-    let ours = fleet.output(OBSERVER, "prometheus.sidecar");
-    let query = |program: &Path, first: &[&str], log: &str| {
-        let http = free_address();
+    let _prometheus = Running::start(&prometheus, &args, dir.join("prometheus.log"));
+    eventually("an alert that fires", || {
+        let alerts = get(&format!("http://{at}/api/v1/alerts"), &[])?;
+        let mut alerts = alerts["data"]["alerts"].as_array()?.iter();
+        alerts.find(|alert| alert["state"] == "firing").map(drop)
+    });
+    let component = |program: &Path, first: &[&str], name: &str| {
+        let (grpc, http) = (free_address(), free_address());
         let mut args = words(first);
         args.extend(words(&[
             &format!("--http-address={http}"),
-            &format!("--grpc-address={}", free_address()),
-            &format!("--endpoint={ours}"),
-            &format!("--endpoint={sidecar}"),
+            &format!("--grpc-address={grpc}"),
         ]));
-        let running = Running::start(program, &args, fleet.dir.path().join(log));
-        (running, format!("http://{http}/api/v1"))
+        let running = Running::start(program, &args, dir.join(name));
+        (running, grpc, format!("http://{http}/api/v1"))
     };
-    let (_theirs, theirs) = query(thanos, &["query"], "theirs-over-both.log");
-    let (_ours, ours) = query(&tks(), &["thanos", "query"], "ours-over-both.log");
-    for url in [&theirs, &ours] {
+    let url = format!("--prometheus.url=http://{at}");
+    let (_a, real_sidecar, _) = component(&thanos, &["sidecar", &url], "thanos-sidecar.log");
+    let (_b, our_sidecar, _) = component(&tks(), &["thanos", "sidecar", &url], "tks-sidecar.log");
+    let endpoints = [&real_sidecar, &our_sidecar].map(|grpc| format!("--endpoint={grpc}"));
+    let replica = "--query.replica-label=replica";
+    let args = ["query", &endpoints[0], &endpoints[1], replica];
+    let (_c, _, theirs) = component(&thanos, &args, "thanos-query.log");
+    let args = ["thanos", "query", &endpoints[0], &endpoints[1], replica];
+    let (_d, _, ours) = component(&tks(), &args, "tks-query.log");
+    same_answers(&ours, &theirs);
+}
+
+/// Rules, targets, metadata, exemplars and statistics through two queriers over the same two sidecars.
+fn same_answers(ours: &str, theirs: &str) {
+    for url in [theirs, ours] {
         eventually("both sidecars", || {
             let stores = get(&format!("{url}/stores"), &[])?;
             (stores["data"]["sidecar"].as_array()?.len() == 2).then_some(())
@@ -78,7 +116,10 @@ fn what_clusters_say_of_themselves_is_the_same_to_both_queriers(fleet: &Fleet, t
         ("rules", &[][..]),
         ("rules", &[("type", "record")]),
         ("rules", &[("match[]", "{severity=\"page\"}")]),
-        ("rules", &[("rule_name[]", "tks_absent")]),
+        ("rules", &[("match[]", "{severity=\"\"}")]),
+        ("rules", &[("rule_name[]", "Later")]),
+        ("rules", &[("rule_group[]", "tks"), ("type", "alert")]),
+        ("rules", &[("rule_name[]", "absent")]),
         ("rules", &[("type", "dream")]),
         ("alerts", &[]),
         ("targets", &[("state", "active")]),
@@ -100,7 +141,7 @@ fn what_clusters_say_of_themselves_is_the_same_to_both_queriers(fleet: &Fleet, t
             forget_moments(&mut answer);
             answer
         };
-        assert_eq!(answer(&ours), answer(&theirs), "{path} {params:?}");
+        assert_eq!(answer(ours), answer(theirs), "{path} {params:?}");
     }
     // A real sidecar leaves parts of the statistics out, so they are only compared in shape.
     let statistics = |url: &str| get(&format!("{url}/status/tsdb"), &[]).expect("an answer");
@@ -108,8 +149,8 @@ fn what_clusters_say_of_themselves_is_the_same_to_both_queriers(fleet: &Fleet, t
         let data = answer["data"].as_object().expect("an object");
         data.keys().cloned().collect()
     };
-    assert_eq!(keys(&statistics(&ours)), keys(&statistics(&theirs)));
-    assert!(statistics(&ours)["data"]["headStats"]["numSeries"].as_u64() > Some(100));
+    assert_eq!(keys(&statistics(ours)), keys(&statistics(theirs)));
+    assert!(statistics(ours)["data"]["headStats"]["numSeries"].as_u64() > Some(100));
     println!("rules, targets, metadata, exemplars: the same answers as a real querier");
 }
 

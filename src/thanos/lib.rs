@@ -8,4 +8,11 @@
 //! * [`query`]: PromQL over many stores, with the HTTP API of [`api`].
 
 pub mod api;
+pub mod bucket;
+pub mod compact;
 mod frames;
+pub mod query;
+pub mod shipper;
+pub mod sidecar;
+pub mod store_gateway;
+pub mod tools;

@@ -3,6 +3,7 @@
 mod args;
 mod command;
 mod diagnostic;
+mod extension;
 mod foreign;
 mod git;
 mod session;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
+
+pub use crate::extension::Extension;
 
 use crate::args::Cli;
 use crate::diagnostic::Failure;
@@ -36,6 +39,12 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// As [`main`], with more than tks has: for tests of tks and for who embeds it.
+pub fn main_with(extension: Extension) -> ExitCode {
+    extension::install(extension);
+    main()
 }
 
 /// Runs what the command line asks for. A panic is a bug, and is called one.

@@ -11,7 +11,7 @@ use stack::{
 
 use crate::args::{ChoiceArgs, TreeArgs};
 use crate::diagnostic::{Failure, Result};
-use crate::{Exit, git};
+use crate::{Exit, extension, git};
 
 /// One fleet, read and rendered.
 pub(crate) struct Fleet {
@@ -171,7 +171,8 @@ impl Fleet {
 
     pub(crate) fn providers(&self) -> Result<Providers> {
         let config = provider::Config::new(&self.live.data_dir, executable()?);
-        Ok(Providers::new(provider::registry(config)))
+        let own = provider::registry(config).into_iter();
+        Ok(Providers::new(own.chain(extension::providers())))
     }
 
     /// Every unit of the tree and of the states.

@@ -81,6 +81,21 @@ impl Allocations {
         written.map_err(|source| io_error(&path, source))
     }
 
+    /// The same numbers under the names that their owners (first) have from now on (second).
+    pub(crate) fn renamed(mut self, moves: &[(Address, Address)]) -> Self {
+        for (from, to) in moves {
+            for entry in self.of(from) {
+                if let (Some(port), Some(name)) = (
+                    self.ports.remove(&entry.owner),
+                    entry.owner.strip_prefix(&from.to_string()),
+                ) {
+                    self.ports.insert(format!("{to}{name}"), port);
+                }
+            }
+        }
+        self
+    }
+
     /// The entries of a resource.
     pub(crate) fn of(&self, address: &Address) -> Vec<Allocation> {
         let address = address.to_string();

@@ -94,13 +94,28 @@ pub struct Change {
     pub lifecycle: Lifecycle,
     /// Earlier versions of a resource created before its destruction, which are still there.
     pub deposed: Vec<Attributes>,
+    /// Where what is there came from, if not from under this address.
+    pub origin: Option<Origin>,
+}
+
+/// How something that is not recorded under an address comes to be recorded there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An interrupted run made it.
+    Interrupted,
+    /// It was recorded under this address.
+    Moved(Address),
+    /// It was there before tks, under this name of its provider's.
+    Imported(String),
 }
 
 impl Change {
     /// Whether applying does anything real for it.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        !matches!(self.action, Action::NoOp | Action::Skipped) || !self.deposed.is_empty()
+        !matches!(self.action, Action::NoOp | Action::Skipped)
+            || !self.deposed.is_empty()
+            || self.origin.is_some()
     }
 
     /// Whether the selection leaves it as it is recorded.
@@ -179,9 +194,17 @@ pub struct Counts {
     pub forget: usize,
     pub unchanged: usize,
     pub skipped: usize,
+    /// Of these, how many were there before tks.
+    pub import: usize,
 }
 
 impl Counts {
+    /// Counts a change.
+    pub(crate) fn note(&mut self, change: &Change) {
+        self.count(change.action);
+        self.import += usize::from(matches!(change.origin, Some(Origin::Imported(_))));
+    }
+
     /// Counts one more.
     pub fn count(&mut self, action: Action) {
         let counter = match action {
@@ -235,7 +258,7 @@ impl Plan {
         self.changes
             .iter()
             .filter(|change| !change.is_left_out())
-            .for_each(|change| counts.count(change.action));
+            .for_each(|change| counts.note(change));
         counts
     }
 
@@ -244,10 +267,7 @@ impl Plan {
     pub fn counts_by_unit(&self) -> BTreeMap<&UnitPath, Counts> {
         let mut units = BTreeMap::<_, Counts>::new();
         for change in self.changes.iter().filter(|change| !change.is_left_out()) {
-            units
-                .entry(&change.address.unit)
-                .or_default()
-                .count(change.action);
+            units.entry(&change.address.unit).or_default().note(change);
         }
         units
     }

@@ -1,7 +1,8 @@
 //! What a plan wants to be there. A [`Stack`] says it; tests say it by hand.
 
 use stack::{
-    Address, Attributes, ClusterPath, Diagnostics, Fleet, Known, Reading, Resource, Stack, UnitPath,
+    Address, Attributes, ClusterPath, Diagnostics, Fleet, Hook, Known, Reading, Refactoring,
+    Resource, Stack, UnitPath,
 };
 
 /// Resources that are wanted, and how to evaluate them with what is known so far.
@@ -44,6 +45,19 @@ pub trait Desired: Send + Sync {
     /// # Errors
     /// As [`Self::properties`].
     fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics>;
+
+    /// What is said about what is recorded already.
+    fn refactoring(&self) -> &Refactoring {
+        &NOTHING
+    }
+
+    /// The commands that run before and after what is done in a cluster.
+    ///
+    /// # Errors
+    /// As [`Self::properties`].
+    fn hooks(&self, _: &ClusterPath, _: &dyn Known) -> Result<Vec<Hook>, Diagnostics> {
+        Ok(Vec::new())
+    }
 }
 
 /// A unit, and what it is.
@@ -54,6 +68,12 @@ pub struct Described {
     pub role: Option<String>,
     pub module: Option<String>,
 }
+
+static NOTHING: Refactoring = Refactoring {
+    moved: Vec::new(),
+    removed: Vec::new(),
+    imports: Vec::new(),
+};
 
 impl Desired for Stack {
     fn fleet(&self) -> &Fleet {
@@ -100,5 +120,13 @@ impl Desired for Stack {
 
     fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics> {
         Self::outputs(self, unit, known)
+    }
+
+    fn refactoring(&self) -> &Refactoring {
+        &self.refactoring
+    }
+
+    fn hooks(&self, cluster: &ClusterPath, known: &dyn Known) -> Result<Vec<Hook>, Diagnostics> {
+        Self::hooks(self, cluster, known)
     }
 }

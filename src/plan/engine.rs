@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use stack::{Address, When};
+
 use crate::planner::Planner;
-use crate::run::Run;
+use crate::run::{Run, around_plan};
 use crate::{
-    Applied, ApplyError, Desired, Pattern, Plan, PlanError, PlanMode, Progress, Providers,
-    Selection, StateStore, Stop,
+    Applied, ApplyError, Desired, Origin, Pattern, Plan, PlanError, PlanMode, Progress, Providers,
+    Recorded, Selection, StateStore, Stop, state,
 };
 
 /// Plans and applies one fleet on one platform.
@@ -39,6 +41,8 @@ pub struct Options {
     pub selection: Selection,
     /// Replaced although nothing about them asks for it.
     pub replace: Vec<Pattern>,
+    /// Taken for what is there, as if the tree said so, with their providers' names for them.
+    pub imports: Vec<(Address, String)>,
     /// Begin nothing new once something failed.
     pub fail_fast: bool,
     /// How long one read or change of one resource may take, with its retries; `None` waits for ever.
@@ -57,6 +61,7 @@ impl Default for Options {
             stop: Stop::default(),
             selection: Selection::default(),
             replace: Vec::new(),
+            imports: Vec::new(),
             fail_fast: false,
             timeout: None,
         }
@@ -69,7 +74,49 @@ impl Engine<'_> {
     /// # Errors
     /// [`PlanError`]; mistakes of all resources are collected.
     pub async fn plan(&self, mode: PlanMode) -> Result<Plan, PlanError> {
-        Planner::load(self)?.plan(mode).await
+        self.around_plan(When::BeforePlan).await?;
+        let plan = Planner::load(self)?.plan(mode).await?;
+        self.around_plan(When::AfterPlan).await?;
+        Ok(plan)
+    }
+
+    async fn around_plan(&self, when: When) -> Result<(), PlanError> {
+        let mut clusters = self.desired.clusters();
+        let selected = &self.options.selection.clusters;
+        clusters.retain(|cluster| selected.is_empty() || selected.contains(cluster));
+        let done = around_plan(self, &clusters, when).await;
+        done.map_err(|(cluster, message)| PlanError::Hook {
+            cluster,
+            when: when.name(),
+            message,
+        })
+    }
+
+    /// What would be recorded of something that was there before tks: as it is, with what the tree says of it. Nothing is
+    /// written: see [`crate::Repair::record`].
+    ///
+    /// # Errors
+    /// [`PlanError`]; the address must be in the tree, and not recorded yet.
+    pub async fn import(&self, address: &Address, id: &str) -> Result<Recorded, PlanError> {
+        let mut engine = self.clone();
+        engine.options.refresh = false;
+        engine.options.imports = vec![(address.clone(), id.to_owned())];
+        let plan = engine.plan(PlanMode::Apply).await?;
+        let change = plan.change(address);
+        let change = change.filter(|it| matches!(it.origin, Some(Origin::Imported(_))));
+        let Some((change, found)) = change.and_then(|it| Some((it, it.before.clone()?))) else {
+            return Err(PlanError::RecordedAlready(address.clone()));
+        };
+        let mut properties = change.properties.clone();
+        properties.retain(|_, value| value.is_known());
+        Ok(Recorded {
+            properties,
+            attributes: found,
+            depends_on: change.depends_on.clone(),
+            lifecycle: change.lifecycle.clone(),
+            deposed: Vec::new(),
+            created: state::now(),
+        })
     }
 
     /// Makes `plan` so: locks its clusters, refuses if their states are others by now, goes through the graph, saves after

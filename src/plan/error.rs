@@ -37,6 +37,16 @@ pub enum PlanError {
     /// What is selected (first) would go, and something outside of the selection (second) was made with it.
     #[error("selected to go, and still in use outside of what is selected: {}", pairs(.0, "is used by", true))]
     StillNeeded(Vec<(Address, Address)>),
+    /// What is to be imported is managed by now.
+    #[error("`{0}` is recorded already")]
+    RecordedAlready(Address),
+    /// What the tree runs before or after a plan failed.
+    #[error("the hook {when} of {cluster} failed: {message}")]
+    Hook {
+        cluster: ClusterPath,
+        when: &'static str,
+        message: String,
+    },
     /// Stopped before the plan was ready.
     #[error("interrupted while planning")]
     Interrupted,
@@ -75,8 +85,8 @@ pub enum ApplyError {
     /// What is recorded cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
-    /// What was applied could not be recorded. The journal tells the next run what to look for.
-    #[error("what was applied could not be saved")]
+    /// What was done could not be recorded, and nothing more was begun. The journal tells the next run what to look for.
+    #[error("what is done cannot be recorded, so nothing more was begun")]
     NotSaved(#[source] StateError),
     /// There is no key to seal secrets with.
     #[error(transparent)]
@@ -106,6 +116,8 @@ pub struct Applied {
     pub skipped: Vec<LeftOut>,
     /// What was not begun because stopping was asked for, in address order.
     pub not_started: Vec<(Address, Action)>,
+    /// What runs after a unit or a cluster, and failed.
+    pub hooks_failed: Vec<HookFailed>,
     /// Stopping was asked for.
     pub interrupted: bool,
     /// Of every unit, as they are recorded now.
@@ -116,7 +128,10 @@ impl Applied {
     /// Everything that was planned is done.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.skipped.is_empty() && self.not_started.is_empty()
+        self.failed.is_empty()
+            && self.skipped.is_empty()
+            && self.not_started.is_empty()
+            && self.hooks_failed.is_empty()
     }
 
     /// Some of it is done and some is not: exit code 4.
@@ -150,6 +165,9 @@ pub enum Failure {
     /// A value that was known when the plan was reviewed is another one now.
     #[error("`{path}` is not what the plan says; plan again")]
     NotAsPlanned { path: String },
+    /// The provider says that it made something else than it was asked for. It is recorded as it is.
+    #[error("`{path}` was made otherwise than planned: the provider does not do what it says")]
+    MadeOtherwise { path: String },
     /// Now that everything is known it cannot change in place, and nobody reviewed a replacement.
     #[error("`{property}` cannot change in place ({why}), and the plan says update; plan again")]
     NeedsReplacement { property: String, why: String },
@@ -159,9 +177,22 @@ pub enum Failure {
     /// It is not to be had here any more.
     #[error("it cannot be here now: {0}")]
     Unavailable(String),
+    /// What the tree runs before it failed.
+    #[error("the hook before {around} failed: {message}")]
+    Hook { around: String, message: String },
     /// What was done could not be recorded.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+/// A command that runs after something and failed: what it ran after is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookFailed {
+    /// A unit or a cluster.
+    pub around: String,
+    /// `after_apply`.
+    pub when: &'static str,
+    pub message: String,
 }
 
 /// A change left out because another failed.

@@ -194,11 +194,7 @@ impl Keyring {
             return decode(key.reveal().as_bytes(), "TKS_KEY").map(Some);
         }
         if let Some(file) = &self.source.file {
-            let bytes = read(file)?.ok_or_else(|| KeyError::Io {
-                path: file.clone(),
-                source: io::ErrorKind::NotFound.into(),
-            })?;
-            return decode(&bytes, &file.display().to_string()).map(Some);
+            return file_key(file).map(Some);
         }
         if let Some(passphrase) = &self.source.passphrase {
             return read(&self.salt_file())?
@@ -212,16 +208,37 @@ impl Keyring {
     }
 
     fn make(&self) -> Result<(), KeyError> {
-        let (path, bytes) = if self.source.passphrase.is_some() {
-            (self.salt_file(), random::<SALT_LEN>()?.to_vec())
-        } else {
-            (
-                self.own_file(),
-                format!("{}\n", BASE64.encode(random::<KEY_LEN>()?)).into_bytes(),
-            )
-        };
-        disk::write(&path, &bytes).map_err(|source| KeyError::Io { path, source })
+        if self.source.passphrase.is_none() {
+            return write_new(&self.own_file());
+        }
+        let (path, salt) = (self.salt_file(), random::<SALT_LEN>()?);
+        disk::write(&path, &salt).map_err(|source| KeyError::Io { path, source })
     }
+}
+
+/// The key in a file.
+pub(crate) fn file_key(file: &Path) -> Result<Key, KeyError> {
+    let bytes = read(file)?.ok_or_else(|| KeyError::Io {
+        path: file.to_owned(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    decode(&bytes, &file.display().to_string())
+}
+
+/// The key in a file, which is made with a new one if it is not there.
+pub(crate) fn fresh_key(file: &Path) -> Result<Key, KeyError> {
+    if read(file)?.is_none() {
+        write_new(file)?;
+    }
+    file_key(file)
+}
+
+fn write_new(file: &Path) -> Result<(), KeyError> {
+    let text = format!("{}\n", BASE64.encode(random::<KEY_LEN>()?));
+    disk::write(file, text.as_bytes()).map_err(|source| KeyError::Io {
+        path: file.to_owned(),
+        source,
+    })
 }
 
 fn decode(bytes: &[u8], origin: &str) -> Result<Key, KeyError> {

@@ -1,8 +1,8 @@
 //! Desired state against real state: plan, apply, destroy, in graph order.
 //!
 //! [`Engine::plan`] reads what is recorded ([`StateStore`]) and what is real ([`Provider::read`]), evaluates what is
-//! wanted ([`Desired`]) and answers with a [`Plan`]; [`Engine::apply`] makes it so, resource by resource, saving after
-//! each. Nothing prints here: an [`Engine`] tells its [`Progress`] what happens.
+//! wanted ([`Desired`]) and answers with a [`Plan`]; [`Engine::apply`] makes it so, resource by resource, each journalled
+//! before anything relies on it. Nothing prints here: an [`Engine`] tells its [`Progress`] what happens.
 //!
 //! What lies in a fleet's data folder:
 //!
@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `state/<account>/<region>/<cluster>.json` | what exists, one document per cluster | `store` |
 //! | `history/<account>/<region>/<cluster>/<lineage>.<serial>.json` | earlier versions | `store` |
-//! | `journal/<account>/<region>/<cluster>.jsonl` | creates in flight | `journal` |
+//! | `journal/<account>/<region>/<cluster>.jsonl` | results and intents of a run that goes on, or was interrupted | `journal` |
 //! | `locks/<account>/<region>/<cluster>.lock` | who changes a cluster now | `lock` |
 //! | `allocations.json` | sticky ports of the fleet | `allocations` |
 //! | `key`, `key.salt` | what secrets are sealed with | `key` |
@@ -34,7 +34,9 @@ mod planner;
 mod progress;
 mod provider;
 mod providers;
+mod refactor;
 mod refresh;
+mod rekey;
 mod repair;
 mod run;
 mod schedule;
@@ -48,14 +50,15 @@ mod universe;
 
 pub use allocations::{Allocation, Allocations};
 pub use change::{
-    Action, Change, ClusterPlan, Counts, Drift, OutputChange, Plan, PlanMode, PlannedFleet, Reason,
+    Action, Change, ClusterPlan, Counts, Drift, Origin, OutputChange, Plan, PlanMode, PlannedFleet,
+    Reason,
 };
 pub use desired::{Described, Desired};
 pub use diff::{Diff, compare};
 pub use document::DocumentError;
 pub use engine::{Engine, Options};
 pub use error::{
-    Applied, ApplyError, Failed, Failure, LeftOut, PlanError, ResourceError, StalePlan,
+    Applied, ApplyError, Failed, Failure, HookFailed, LeftOut, PlanError, ResourceError, StalePlan,
 };
 pub use filter::{Filter, FilterError, Picked, pick};
 pub use key::{KeyError, KeySource};
@@ -64,6 +67,7 @@ pub use planfile::PlanFileError;
 pub use progress::{Event, Progress, Silent, Stop};
 pub use provider::{Allocator, Kind, PlanRequest, Planned, Provider, ProviderError};
 pub use providers::Providers;
+pub use rekey::Rekeyed;
 pub use repair::{Repair, RepairError};
 pub use selection::{Pattern, PatternError, Selection};
 pub use state::{Read, Recorded, State};

@@ -13,14 +13,14 @@ use crate::document::{DocumentError, Format};
 use crate::key::{Key, KeyError};
 use crate::state::{LifecycleDoc, address, cluster, object};
 use crate::{
-    Action, Allocation, Change, ClusterPlan, Diff, Drift, OutputChange, Plan, PlanMode,
+    Action, Allocation, Change, ClusterPlan, Diff, Drift, Origin, OutputChange, Plan, PlanMode,
     PlannedFleet, Reason, StateStore, disk,
 };
 
 const FORMAT: Format = Format {
     name: "tks plan",
-    // 2: what is selected; version 1 knew whole plans only.
-    version: 2,
+    // 2: what is selected; version 1 knew whole plans only. 3: where things come from.
+    version: 3,
 };
 
 /// No plan in a file.
@@ -83,6 +83,16 @@ struct ChangeDoc {
     depends_on: Vec<String>,
     lifecycle: LifecycleDoc,
     deposed: Vec<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OriginDoc {
+    Interrupted,
+    Moved(String),
+    Imported(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -356,6 +366,11 @@ fn change_doc(change: &Change, key: Option<&Key>) -> Result<ChangeDoc, KeyError>
             .iter()
             .map(encode)
             .collect::<Result<_, _>>()?,
+        origin: change.origin.as_ref().map(|origin| match origin {
+            Origin::Interrupted => OriginDoc::Interrupted,
+            Origin::Moved(from) => OriginDoc::Moved(from.to_string()),
+            Origin::Imported(id) => OriginDoc::Imported(id.clone()),
+        }),
     })
 }
 
@@ -376,6 +391,14 @@ fn change_of(doc: ChangeDoc, key: Option<&Key>) -> Result<Change, CodecError> {
         depends_on: depends_on.collect::<Result<_, _>>()?,
         lifecycle: doc.lifecycle.into(),
         deposed: doc.deposed.iter().map(decode).collect::<Result<_, _>>()?,
+        origin: match doc.origin {
+            None => None,
+            Some(OriginDoc::Interrupted) => Some(Origin::Interrupted),
+            Some(OriginDoc::Imported(id)) => Some(Origin::Imported(id)),
+            Some(OriginDoc::Moved(from)) => {
+                Some(Origin::Moved(address(&from).map_err(meaningless)?))
+            }
+        },
     })
 }
 

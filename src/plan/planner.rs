@@ -4,19 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stack::{
-    Address, Attributes, ClusterPath, Diagnostics, Known, Lifecycle, OnDestroy, Resource, UnitPath,
-    Value,
+    Address, Attributes, ClusterPath, Diagnostic, Diagnostics, Known, Lifecycle, OnDestroy,
+    Resource, UnitPath, Value,
 };
 
 use crate::allocations::{self, Draft};
 use crate::change::Touched;
-use crate::journal::{self, InFlight};
+use crate::journal::{Doing, Intent};
+use crate::refactor::Renaming;
 use crate::selection::{self, Scope};
 use crate::shroud::Shroud;
 use crate::{
-    Action, Change, ClusterPlan, Diff, Drift, Engine, Event, OutputChange, Picked, Plan, PlanError,
-    PlanMode, PlanRequest, Planned, Reason, Recorded, State, StateError, Universe, compare, graph,
-    providers, refresh, state, store,
+    Action, Change, ClusterPlan, Diff, Drift, Engine, Event, Origin, OutputChange, Picked, Plan,
+    PlanError, PlanMode, PlanRequest, Planned, Reason, Recorded, State, StateError, Universe,
+    compare, graph, providers, refresh, state, store,
 };
 
 /// The attributes that resources have or will have.
@@ -33,7 +34,16 @@ impl Known for Attained {
 pub(crate) struct Planner<'a> {
     engine: &'a Engine<'a>,
     states: BTreeMap<ClusterPath, State>,
-    in_flight: BTreeMap<Address, InFlight>,
+    /// Lineages and serials, as they are recorded.
+    versions: BTreeMap<ClusterPath, (String, u64)>,
+    /// Creates whose end nobody saw.
+    in_flight: BTreeMap<Address, Intent>,
+    /// What those made, as far as their providers can tell.
+    found: BTreeMap<Address, Attributes>,
+    /// What is recorded under another name.
+    renaming: Renaming,
+    /// What was there before, with its provider's name for it.
+    imported: BTreeMap<Address, String>,
     wanted: BTreeMap<&'a Address, &'a Resource>,
     real: BTreeMap<Address, Option<Attributes>>,
     draft: Draft,
@@ -53,10 +63,15 @@ impl<'a> Planner<'a> {
     /// Reads what is recorded.
     pub(crate) fn load(engine: &'a Engine<'a>) -> Result<Self, PlanError> {
         let resources = engine.desired.resources();
+        let states = engine.store.load_all()?;
         Ok(Self {
             engine,
-            states: engine.store.load_all()?,
+            versions: store::versions(&states),
+            states,
             in_flight: in_flight(engine)?,
+            found: BTreeMap::new(),
+            renaming: Renaming::default(),
+            imported: BTreeMap::new(),
             wanted: resources
                 .iter()
                 .map(|resource| (&resource.address, resource))
@@ -79,8 +94,19 @@ impl<'a> Planner<'a> {
             PlanMode::Apply => self.wanted.keys().copied().collect(),
             PlanMode::Destroy | PlanMode::RefreshOnly => BTreeSet::new(),
         };
+        if mode == PlanMode::Apply {
+            self.rename()?;
+        }
         self.select(mode)?;
         self.real = refresh::refresh(self.engine, &self.states, &wanted, &self.scope).await?;
+        self.found = refresh::find(self.engine, &self.in_flight, &self.scope).await?;
+        if mode != PlanMode::RefreshOnly {
+            self.adopt();
+        }
+        if mode == PlanMode::Apply {
+            self.import().await;
+            self.refuse_refactoring();
+        }
         match mode {
             PlanMode::Apply => self.plan_wanted()?,
             PlanMode::RefreshOnly => self.plan_accepted(),
@@ -104,6 +130,135 @@ impl<'a> Planner<'a> {
             .count();
         self.engine.progress.event(Event::Planned { changes });
         Ok(plan)
+    }
+
+    /// Calls what is recorded by the names that the tree gives it.
+    fn rename(&mut self) -> Result<(), Diagnostics> {
+        let wanted = self.wanted.keys().copied().collect();
+        let refactoring = self.engine.desired.refactoring();
+        self.renaming = Renaming::of(refactoring, &self.states, &wanted)?;
+        if !self.renaming.is_empty() {
+            self.renaming.copy(&mut self.states);
+            self.renaming.drop_old(&mut self.states);
+            let recorded = self.draft.recorded().clone();
+            self.draft = Draft::new(recorded.renamed(&self.renaming.pairs()));
+        }
+        Ok(())
+    }
+
+    /// Reads what was there before tks and is wanted.
+    async fn import(&mut self) {
+        let asked = self.engine.desired.refactoring().imports.iter();
+        let asked = asked.map(|it| (&it.to, &it.id, Some(it.position.clone())));
+        let typed = self.engine.options.imports.iter();
+        let typed = typed.map(|(to, id)| (to, id, None));
+        let asked: Vec<_> = asked.chain(typed).collect();
+        for (to, id, position) in asked {
+            if self.recorded(to).is_some() || !self.scope.has(to) {
+                continue;
+            }
+            match self.import_one(to, id).await {
+                Ok(found) => {
+                    self.real.insert(to.clone(), Some(found));
+                    self.imported.insert(to.clone(), id.clone());
+                }
+                Err(mut mistake) => {
+                    mistake.position = position;
+                    self.mistakes.push(mistake);
+                }
+            }
+        }
+    }
+
+    async fn import_one(&self, to: &Address, id: &str) -> Result<Attributes, Diagnostic> {
+        let wanted = self.wanted.contains_key(to);
+        let provider = self.engine.providers.provider(&to.kind);
+        let (true, Some(provider)) = (wanted, provider) else {
+            let known: Vec<String> = self.wanted.keys().map(ToString::to_string).collect();
+            let mistake = Diagnostic::new(format!("`{to}` is not in the tree"));
+            let mistake = mistake.help("what is imported must be wanted");
+            return Err(mistake.meant(&to.to_string(), known.iter().map(String::as_str)));
+        };
+        let read = || provider.import(to, id);
+        match refresh::retrying(self.engine, None, |_, _, _| {}, read).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                let kind = &to.kind;
+                Err(Diagnostic::new(format!(
+                    "there is no `{kind}` called {id:?} to import"
+                )))
+            }
+            Err(error) => {
+                let mut mistake = Diagnostic::new(format!("cannot import `{to}`: {error}"));
+                mistake.help = error.help;
+                Err(mistake)
+            }
+        }
+    }
+
+    /// What the tree says of what is recorded, against what it says itself.
+    fn refuse_refactoring(&mut self) {
+        let refactoring = self.engine.desired.refactoring();
+        for removed in &refactoring.removed {
+            let mut wanted = self.wanted.keys();
+            if let Some(there) = wanted.find(|address| removed.from.holds(address)) {
+                let message = format!("`{there}` is still in the tree");
+                let mistake = Diagnostic::at(removed.position.clone(), message);
+                self.mistakes.push(mistake.label("said to be removed"));
+            }
+        }
+        for moved in refactoring.moved.iter().filter(|_| !self.scope.is_whole()) {
+            let mut going = self.renaming.resources.iter();
+            if going.any(|(to, from)| !self.scope.has(to) && moved.what.apply(from).is_some()) {
+                let message = "what moves is outside of what is selected";
+                let mistake = Diagnostic::at(moved.to.clone(), message);
+                self.mistakes
+                    .push(mistake.help("plan the whole fleet, or select it too"));
+            }
+        }
+    }
+
+    /// How what is there comes to be recorded under an address, if it was not recorded there.
+    fn origin(&self, address: &Address) -> Option<Origin> {
+        if let Some(from) = self.renaming.resources.get(address) {
+            return Some(Origin::Moved(from.clone()));
+        }
+        if let Some(id) = self.imported.get(address) {
+            return Some(Origin::Imported(id.clone()));
+        }
+        self.is_adopted(address).then_some(Origin::Interrupted)
+    }
+
+    /// Takes what an interrupted run made for what is there, where nothing else is.
+    fn adopt(&mut self) {
+        for (address, found) in &self.found {
+            let wanted = self.wanted.contains_key(address);
+            let recorded = self
+                .states
+                .get(&address.unit.cluster)
+                .is_some_and(|state| state.resources.contains_key(address));
+            let real = self.real.get(address).and_then(Option::as_ref);
+            if real.is_none() && (wanted || recorded) {
+                self.real.insert(address.clone(), Some(found.clone()));
+            }
+        }
+    }
+
+    /// Versions of a resource beside the real one that are to be removed: those recorded, and what an interrupted run made.
+    fn deposed(&self, address: &Address) -> Vec<Attributes> {
+        let recorded = self.recorded(address);
+        let mut deposed = recorded.map_or_else(Vec::new, |recorded| recorded.deposed.clone());
+        let real = self.real.get(address).and_then(Option::as_ref);
+        let found = self.found.get(address);
+        let other = found.filter(|found| real.is_some_and(|real| real != *found));
+        deposed.extend(other.filter(|found| !deposed.contains(found)).cloned());
+        deposed
+    }
+
+    /// Whether what is there is what an interrupted run made.
+    fn is_adopted(&self, address: &Address) -> bool {
+        let found = self.found.get(address);
+        found.is_some() && found == self.real.get(address).and_then(Option::as_ref)
     }
 
     fn plan_wanted(&mut self) -> Result<(), PlanError> {
@@ -297,9 +452,8 @@ impl<'a> Planner<'a> {
             properties,
             depends_on: resource.depends_on.clone(),
             lifecycle: resource.lifecycle.clone(),
-            deposed: recorded
-                .map(|recorded| recorded.deposed.clone())
-                .unwrap_or_default(),
+            deposed: self.deposed(address),
+            origin: self.origin(address),
         };
         match planned {
             Planned::Skipped { reason } => {
@@ -392,7 +546,7 @@ impl<'a> Planner<'a> {
                 && !self.changes.contains_key(address)
                 && !self.unplanned.contains(address)
             {
-                changes.push(orphan(address, started));
+                changes.push(orphan(address, started, self.found.get(address)));
             }
         }
         self.changes.extend(
@@ -409,8 +563,12 @@ impl<'a> Planner<'a> {
             .map_or(&recorded.lifecycle, |resource| &resource.lifecycle)
             .clone();
         let before = self.real.get(address).cloned().flatten();
-        let nothing = before.is_none() && recorded.deposed.is_empty();
-        let keep = nothing || lifecycle.on_destroy == OnDestroy::Retain;
+        let deposed = self.deposed(address);
+        let nothing = before.is_none() && deposed.is_empty();
+        let removed = &self.engine.desired.refactoring().removed;
+        let mut removed = removed.iter().filter(|it| !it.destroy);
+        let forgotten = mode == PlanMode::Apply && removed.any(|it| it.from.holds(address));
+        let keep = nothing || forgotten || lifecycle.on_destroy == OnDestroy::Retain;
         let reason = match mode {
             _ if before.is_none() => Reason::Gone,
             PlanMode::Destroy => Reason::Destroy,
@@ -429,7 +587,8 @@ impl<'a> Planner<'a> {
             properties: Attributes::new(),
             depends_on: recorded.depends_on.clone(),
             lifecycle,
-            deposed: recorded.deposed.clone(),
+            deposed,
+            origin: None,
         }
     }
 
@@ -536,11 +695,11 @@ impl<'a> Planner<'a> {
             .chain(started)
             .collect();
         let plan = |path: &ClusterPath| {
-            let state = self.states.get(path);
+            let version = self.versions.get(path);
             ClusterPlan {
                 path: path.clone(),
-                lineage: state.map(|state| state.lineage.clone()),
-                serial: state.map_or(0, |state| state.serial),
+                lineage: version.map(|(lineage, _)| lineage.clone()),
+                serial: version.map_or(0, |(_, serial)| *serial),
                 in_tree: in_tree.contains(path),
             }
         };
@@ -608,24 +767,41 @@ fn kept(address: &Address, recorded: &Recorded) -> Change {
         depends_on: recorded.depends_on.clone(),
         lifecycle: recorded.lifecycle.clone(),
         deposed: Vec::new(),
+        origin: None,
     }
 }
 
-fn in_flight(engine: &Engine<'_>) -> Result<BTreeMap<Address, InFlight>, StateError> {
+/// The creates whose end nobody saw; tells of every run that was interrupted.
+fn in_flight(engine: &Engine<'_>) -> Result<BTreeMap<Address, Intent>, StateError> {
     let mut all = BTreeMap::new();
     for cluster in engine.store.journaled()? {
-        let key = engine.store.key().ok().flatten();
-        all.extend(journal::in_flight(engine.store.data_dir(), &cluster, key)?);
+        let Some(left) = engine.store.left(&cluster)? else {
+            continue;
+        };
+        let document = engine.store.load_document(&cluster)?;
+        let open = left.open.iter();
+        engine.progress.event(Event::Interrupted {
+            run: left.run.clone(),
+            recorded: left.unwritten(document.as_ref()),
+            in_flight: open
+                .map(|(address, intent)| (address.clone(), intent.doing.into()))
+                .collect(),
+            cluster,
+        });
+        let creates = left.open.into_iter();
+        all.extend(creates.filter(|(_, intent)| intent.doing == Doing::Create));
     }
     Ok(all)
 }
 
 /// What an interrupted run may have made, and nobody wants.
-fn orphan(address: &Address, started: &InFlight) -> Change {
+fn orphan(address: &Address, started: &Intent, found: Option<&Attributes>) -> Change {
     let known = started.planned.iter().filter(|(_, value)| value.is_known());
-    let before: Attributes = known
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let guessed = || {
+        let known = known.map(|(name, value)| (name.clone(), value.clone()));
+        known.collect::<Attributes>()
+    };
+    let before = found.cloned().unwrap_or_else(guessed);
     Change {
         address: address.clone(),
         action: Action::Delete,
@@ -637,6 +813,7 @@ fn orphan(address: &Address, started: &InFlight) -> Change {
         depends_on: started.depends_on.clone(),
         lifecycle: Lifecycle::default(),
         deposed: Vec::new(),
+        origin: None,
     }
 }
 

@@ -37,6 +37,16 @@ pub enum Event {
         cluster: ClusterPath,
         holder: Option<Holder>,
     },
+    /// A run in this cluster was interrupted: what its journal tells.
+    Interrupted {
+        cluster: ClusterPath,
+        /// `apply of 2026-01-01T00:00:00Z`.
+        run: String,
+        /// Results that its journal holds beyond the state's document.
+        recorded: usize,
+        /// Steps that nobody saw end, in address order.
+        in_flight: Vec<(Address, Action)>,
+    },
     /// The apply begins with so many steps (a replacement has two).
     Applying { steps: usize },
     /// A step begins. A replacement has two, told as a delete and a create.
@@ -49,7 +59,7 @@ pub enum Event {
         delay: Duration,
         error: String,
     },
-    /// A step is done and saved.
+    /// A step is done and journalled.
     Finished {
         address: Address,
         action: Action,
@@ -68,6 +78,20 @@ pub enum Event {
         action: Action,
         because: Address,
     },
+    /// A command of the tree begins.
+    Hook {
+        /// A unit or a cluster.
+        around: String,
+        /// `before_apply`.
+        when: &'static str,
+        command: Vec<String>,
+    },
+    /// Results and intents of a cluster are synced to its journal.
+    Journaled { cluster: ClusterPath },
+    /// The state of a cluster is written as a document.
+    Saved { cluster: ClusterPath },
+    /// The journal of a cluster is gone, or holds only what is still open.
+    Closed { cluster: ClusterPath },
     /// Stopping was asked for: so many changes in flight are finished, nothing new starts.
     Stopping { in_flight: usize },
 }

@@ -1,6 +1,8 @@
 //! What a platform must be able to do, in the terms of Terraform's provider protocol: plan one change, read,
 //! create, update, delete.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use stack::{Address, Attributes};
 
@@ -30,8 +32,8 @@ pub trait Provider: Send + Sync {
         prior: &Attributes,
     ) -> Result<Option<Attributes>, ProviderError>;
 
-    /// Makes the resource; all of `planned` that the module wrote is known now. Creating what an interrupted run created already must
-    /// adopt it.
+    /// Makes the resource; all of `planned` that the module wrote is known now. What an earlier create with the same `token` made (its
+    /// answer was never seen) is taken over, not made twice: services call that an idempotency token.
     ///
     /// # Errors
     /// [`ProviderError`].
@@ -39,7 +41,42 @@ pub trait Provider: Send + Sync {
         &self,
         address: &Address,
         planned: &Attributes,
+        token: &str,
     ) -> Result<Attributes, ProviderError>;
+
+    /// What a create with this token made, whose answer was never seen; `None`: nothing, or the provider cannot tell (then creating
+    /// again takes it over).
+    ///
+    /// # Errors
+    /// [`ProviderError`], when it may be there and cannot be told.
+    async fn find(
+        &self,
+        _address: &Address,
+        _planned: &Attributes,
+        _token: &str,
+    ) -> Result<Option<Attributes>, ProviderError> {
+        Ok(None)
+    }
+
+    /// The attributes of what the provider calls `id`, which is to be managed as `address` from now on; `None`: there is no such thing.
+    ///
+    /// # Errors
+    /// [`ProviderError`], also when the kind cannot be imported.
+    async fn import(
+        &self,
+        address: &Address,
+        _id: &str,
+    ) -> Result<Option<Attributes>, ProviderError> {
+        Err(ProviderError::new(format!(
+            "a `{}` cannot be imported",
+            address.kind
+        )))
+    }
+
+    /// For how long after a create reads may still answer that nothing is there.
+    fn settles(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Changes the resource in place from `prior` to `planned`.
     ///

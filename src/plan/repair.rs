@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stack::{Address, ClusterPath, UnitPath};
+use stack::{Address, ClusterPath, Move, UnitPath};
 
 use crate::lock::{Locks, Waiting};
-use crate::{
-    LockError, Options, Pattern, Progress, State, StateError, StateStore, allocations, state,
-};
+use crate::{LockError, Options, Pattern, Progress, State, StateError, StateStore, allocations};
 
 /// Nothing was put right.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +55,6 @@ pub struct Repair<'a> {
     _locks: Locks,
 }
 
-/// What a move is about.
-enum Move {
-    Resource(Address, Address),
-    Unit(UnitPath, UnitPath),
-    Cluster(ClusterPath, ClusterPath),
-}
-
 impl<'a> Repair<'a> {
     /// Locks every cluster that has a state, and `others`.
     ///
@@ -106,7 +97,7 @@ impl<'a> Repair<'a> {
     /// # Errors
     /// [`RepairError::Unlike`].
     pub fn destination(from: &str, to: &str) -> Result<ClusterPath, RepairError> {
-        Ok(match Move::parse(from, to)? {
+        Ok(match parse(from, to)? {
             Move::Resource(_, to) => to.unit.cluster,
             Move::Unit(_, to) => to.cluster,
             Move::Cluster(_, to) => to,
@@ -119,7 +110,7 @@ impl<'a> Repair<'a> {
     /// # Errors
     /// [`RepairError`]; nothing is changed then.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<Vec<(Address, Address)>, RepairError> {
-        let change = Move::parse(from, to)?;
+        let change = parse(from, to)?;
         let all = self
             .states
             .values()
@@ -145,6 +136,26 @@ impl<'a> Repair<'a> {
         self.carry_outputs(&change);
         self.moves.extend(moves.clone());
         Ok(moves)
+    }
+
+    /// Records something that was there before.
+    ///
+    /// # Errors
+    /// [`RepairError::Occupied`].
+    pub fn record(
+        &mut self,
+        address: &Address,
+        recorded: crate::Recorded,
+    ) -> Result<(), RepairError> {
+        if self.recorded(address).is_some() {
+            return Err(RepairError::Occupied(address.clone()));
+        }
+        let cluster = address.unit.cluster.clone();
+        let new = || State::new(cluster.clone());
+        let state = self.states.entry(cluster.clone()).or_insert_with(new);
+        state.resources.insert(address.clone(), recorded);
+        self.touch(cluster);
+        Ok(())
     }
 
     /// Drops what matches from the record, and leaves it where it is. Tells what was dropped.
@@ -300,53 +311,10 @@ impl<'a> Repair<'a> {
     }
 }
 
-impl Move {
-    fn parse(from: &str, to: &str) -> Result<Self, RepairError> {
-        let unlike = |why| RepairError::Unlike {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            why,
-        };
-        let (from, to) = (from.trim_end_matches('/'), to.trim_end_matches('/'));
-        if from == to {
-            return Err(unlike("they are the same"));
-        }
-        if let (Ok(from), Ok(to)) = (from.parse::<Address>(), to.parse::<Address>()) {
-            return match from.kind == to.kind {
-                true => Ok(Self::Resource(from, to)),
-                false => Err(unlike("a resource keeps its type")),
-            };
-        }
-        let is_path = |text: &str| !text.contains(':');
-        if is_path(from) && is_path(to) {
-            if let (Ok(from), Ok(to)) = (from.parse(), to.parse()) {
-                return Ok(Self::Unit(from, to));
-            }
-            let names = |text: &str| text.split('/').count();
-            if let (3, 3, Ok(from), Ok(to)) = (
-                names(from),
-                names(to),
-                state::cluster(from),
-                state::cluster(to),
-            ) {
-                return Ok(Self::Cluster(from, to));
-            }
-        }
-        Err(unlike(
-            "write two addresses, two units or two clusters (account/region/cluster)",
-        ))
-    }
-
-    fn apply(&self, address: &Address) -> Option<Address> {
-        let mut new = address.clone();
-        match self {
-            Self::Resource(from, to) if address == from => new = to.clone(),
-            Self::Unit(from, to) if address.unit == *from => new.unit = to.clone(),
-            Self::Cluster(from, to) if address.unit.cluster == *from => {
-                new.unit.cluster = to.clone();
-            }
-            _ => return None,
-        }
-        Some(new)
-    }
+fn parse(from: &str, to: &str) -> Result<Move, RepairError> {
+    Move::parse(from, to).map_err(|why| RepairError::Unlike {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        why,
+    })
 }

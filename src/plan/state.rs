@@ -1,6 +1,7 @@
 //! What exists in one cluster, as recorded: resources and outputs of units.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -23,7 +24,7 @@ pub struct State {
     pub cluster: ClusterPath,
     /// A ULID, from the first write on; another state of the same cluster has another.
     pub lineage: String,
-    /// One more with each write.
+    /// One more with each run that changes it.
     pub serial: u64,
     pub resources: BTreeMap<Address, Recorded>,
     /// By unit name.
@@ -77,8 +78,8 @@ struct StateDoc {
     units: BTreeMap<String, Read>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct ResourceDoc {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ResourceDoc {
     address: String,
     created: String,
     #[serde(default)]
@@ -92,13 +93,15 @@ struct ResourceDoc {
 }
 
 /// [`Lifecycle`] as it is written.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct LifecycleDoc {
     protect: bool,
     ignore_changes: Vec<String>,
     create_before_destroy: bool,
     retain: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
 }
 
 impl LifecycleDoc {
@@ -114,6 +117,9 @@ impl From<&Lifecycle> for LifecycleDoc {
             ignore_changes: lifecycle.ignore_changes.clone(),
             create_before_destroy: lifecycle.create_before_destroy,
             retain: lifecycle.on_destroy == OnDestroy::Retain,
+            timeout_ms: lifecycle
+                .timeout
+                .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -129,6 +135,7 @@ impl From<LifecycleDoc> for Lifecycle {
             } else {
                 OnDestroy::Delete
             },
+            timeout: doc.timeout_ms.map(Duration::from_millis),
         }
     }
 }
@@ -221,7 +228,11 @@ impl State {
 }
 
 impl Recorded {
-    fn to_doc(&self, address: &Address, key: Option<&Key>) -> Result<ResourceDoc, KeyError> {
+    pub(crate) fn to_doc(
+        &self,
+        address: &Address,
+        key: Option<&Key>,
+    ) -> Result<ResourceDoc, KeyError> {
         let deposed = self
             .deposed
             .iter()
@@ -237,7 +248,10 @@ impl Recorded {
         })
     }
 
-    fn from_doc(doc: ResourceDoc, key: Option<&Key>) -> Result<(Address, Self), Unreadable> {
+    pub(crate) fn from_doc(
+        doc: ResourceDoc,
+        key: Option<&Key>,
+    ) -> Result<(Address, Self), Unreadable> {
         let deposed = doc.deposed.iter().map(|json| codec::decode(json, key));
         let recorded = Self {
             properties: codec::decode(&doc.properties, key)?,

@@ -1,6 +1,7 @@
 //! The states of a fleet on this machine: one document per cluster, each write whole or not at all, earlier versions kept.
 //!
-//! A version is copied to the history once per run, before the run's first write; each write has the next serial. A file
+//! What a run does is first in its journal (`journal`); it writes a document at its end, with the next serial, and copies the
+//! version before to the history. A state is its document and what a journal holds beyond it, so a killed run loses nothing. A file
 //! that is empty, cut or foreign is an error that names it and the newest good version: it is never taken for "no state".
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use stack::{Attributes, ClusterPath, UnitPath};
 use crate::allocations::Allocations;
 use crate::disk;
 use crate::document::DocumentError;
+use crate::journal::{self, JournalError, Left};
 use crate::key::{Key, KeyError, KeySource, Keyring};
 use crate::lock::{self, LockError, Locked};
 use crate::state::{State, Unreadable};
@@ -49,12 +51,21 @@ pub enum StateError {
     Io { path: PathBuf, source: io::Error },
     #[error("cannot open the secrets of {}", path.display())]
     Key { path: PathBuf, source: KeyError },
-    #[error("{} is sealed with key {wanted}, and the key here is {found}", path.display())]
+    #[error("{} is sealed with key {wanted}, and the key here is {found}{}", path.display(), half(path))]
     OtherKey {
         path: PathBuf,
         wanted: String,
         found: String,
     },
+}
+
+/// What a `state rekey` left that was interrupted.
+fn half(path: &Path) -> &'static str {
+    let mut folders = path.ancestors();
+    match folders.any(|folder| folder.join("key.new").exists()) {
+        true => "; `tks state rekey` was interrupted: run it again",
+        false => "",
+    }
 }
 
 fn restore(path: &Path, newest_good: Option<&Path>) -> String {
@@ -91,12 +102,16 @@ impl StateStore {
         &self.data_dir
     }
 
-    /// The clusters that have a state, in path order.
+    /// The clusters that have a state, or a journal that may hold one, in path order.
     ///
     /// # Errors
     /// [`StateError::Io`].
     pub fn clusters(&self) -> Result<Vec<ClusterPath>, StateError> {
-        clusters_in(&self.data_dir.join("state"), ".json")
+        let mut clusters = clusters_in(&self.data_dir.join("state"), ".json")?;
+        clusters.extend(self.journaled()?);
+        clusters.sort();
+        clusters.dedup();
+        Ok(clusters)
     }
 
     /// The clusters in which a run was interrupted, in path order.
@@ -109,6 +124,44 @@ impl StateStore {
     /// # Errors
     /// [`StateError`]; [`StateError::Damaged`] names the newest good version.
     pub fn load(&self, cluster: &ClusterPath) -> Result<Option<State>, StateError> {
+        // The journal first: what a run writes meanwhile is then in the document.
+        let left = self.left(cluster)?;
+        let document = self.load_document(cluster)?;
+        match left {
+            Some(left) => self.replayed(cluster, &left, document),
+            None => Ok(document),
+        }
+    }
+
+    /// What an interrupted run left in the journal of a cluster.
+    pub(crate) fn left(&self, cluster: &ClusterPath) -> Result<Option<Left>, StateError> {
+        let path = journal::journal_of(&self.data_dir, cluster);
+        let key = self.key().map_err(|source| StateError::Key {
+            path: path.clone(),
+            source,
+        })?;
+        journal::left(&self.data_dir, cluster, key).map_err(|error| match error {
+            JournalError::Io(source) => io_error(&path, source),
+            JournalError::Content(error) => self.unreadable(&path, error, None),
+        })
+    }
+
+    /// A document with what a journal holds beyond it.
+    pub(crate) fn replayed(
+        &self,
+        cluster: &ClusterPath,
+        left: &Left,
+        document: Option<State>,
+    ) -> Result<Option<State>, StateError> {
+        let replayed = left.replay(cluster, document);
+        replayed.map_err(|source| StateError::Damaged {
+            path: journal::journal_of(&self.data_dir, cluster),
+            newest_good: None,
+            source,
+        })
+    }
+
+    pub(crate) fn load_document(&self, cluster: &ClusterPath) -> Result<Option<State>, StateError> {
         let path = self.path(cluster);
         let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
             return Ok(None);
@@ -171,12 +224,17 @@ impl StateStore {
     /// # Errors
     /// As [`Self::load`].
     pub fn document(&self, cluster: &ClusterPath) -> Result<Option<Vec<u8>>, StateError> {
+        let left = self.left(cluster)?;
         let path = self.path(cluster);
-        let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
-            return Ok(None);
-        };
-        self.parse(cluster, &path, &bytes)?;
-        Ok(Some(bytes))
+        let kept = disk::read(&path).map_err(|source| io_error(&path, source))?;
+        let document = self.load_document(cluster)?;
+        match left.filter(|left| left.unwritten(document.as_ref()) > 0) {
+            None => Ok(kept),
+            Some(left) => {
+                let state = self.replayed(cluster, &left, document)?;
+                state.map(|state| self.bytes(&state)).transpose()
+            }
+        }
     }
 
     /// A state from a file: one that was pulled, or kept in the history. Without its checksum it may have been changed by hand.
@@ -238,7 +296,13 @@ impl StateStore {
                 _ => {}
             }
         }
-        for file in ["allocations.json", "key", "key.salt", ".gitignore"] {
+        for file in [
+            "allocations.json",
+            "key",
+            "key.new",
+            "key.salt",
+            ".gitignore",
+        ] {
             let path = self.data_dir.join(file);
             disk::remove(&path).map_err(|source| io_error(&path, source))?;
         }
@@ -275,20 +339,21 @@ impl StateStore {
         written.map_err(|source| io_error(&ignore, source))
     }
 
-    /// Keeps the present version of a cluster's state, and forgets the oldest.
-    pub(crate) fn keep_version(&self, state: &State) -> Result<(), StateError> {
-        self.keep(&state.cluster, &state.lineage, state.serial)
-    }
-
-    /// As [`Self::keep_version`], of what is on the disk whatever it is to become.
+    /// Keeps the version of a cluster's state that is on the disk, and forgets the oldest.
     pub(crate) fn keep_present(&self, cluster: &ClusterPath) -> Result<(), StateError> {
-        match self.load(cluster)? {
+        match self.load_document(cluster)? {
             Some(state) => self.keep(cluster, &state.lineage, state.serial),
             None => Ok(()),
         }
     }
 
-    fn keep(&self, cluster: &ClusterPath, lineage: &str, serial: u64) -> Result<(), StateError> {
+    /// As [`Self::keep_present`], where lineage and serial are known.
+    pub(crate) fn keep(
+        &self,
+        cluster: &ClusterPath,
+        lineage: &str,
+        serial: u64,
+    ) -> Result<(), StateError> {
         let path = self.path(cluster);
         let Some(bytes) = disk::read(&path).map_err(|source| io_error(&path, source))? else {
             return Ok(());
@@ -305,20 +370,29 @@ impl StateStore {
 
     /// Writes a state with the next serial.
     pub(crate) fn save(&self, state: &mut State) -> Result<(), StateError> {
+        state.serial += 1;
+        self.write(state)
+    }
+
+    /// Writes a state as it is.
+    pub(crate) fn write(&self, state: &State) -> Result<(), StateError> {
+        let path = self.path(&state.cluster);
+        disk::write(&path, &self.bytes(state)?).map_err(|source| io_error(&path, source))
+    }
+
+    fn bytes(&self, state: &State) -> Result<Vec<u8>, StateError> {
         let path = self.path(&state.cluster);
         let key_error = |source| StateError::Key {
             path: path.clone(),
             source,
         };
         let key = self.key().map_err(key_error)?;
-        state.serial += 1;
-        let bytes = state.to_bytes(key).map_err(key_error)?;
-        disk::write(&path, &bytes).map_err(|source| io_error(&path, source))
+        state.to_bytes(key).map_err(key_error)
     }
 
     /// Removes the document of a cluster in which nothing is left; its last version goes to the history.
     pub(crate) fn retire(&self, state: &State) -> Result<(), StateError> {
-        self.keep_version(state)?;
+        self.keep_present(&state.cluster)?;
         let path = self.path(&state.cluster);
         disk::remove(&path).map_err(|source| io_error(&path, source))?;
         disk::prune(path.parent().unwrap_or(&self.data_dir), &self.data_dir);
@@ -334,7 +408,7 @@ impl StateStore {
             .map_err(|error| self.unreadable(path, error, self.newest_good(cluster)))
     }
 
-    fn unreadable(
+    pub(crate) fn unreadable(
         &self,
         path: &Path,
         error: Unreadable,
@@ -373,13 +447,23 @@ impl StateStore {
         versions.iter().rev().find_map(good)
     }
 
-    fn path(&self, cluster: &ClusterPath) -> PathBuf {
+    pub(crate) fn path(&self, cluster: &ClusterPath) -> PathBuf {
         file_of(&self.data_dir.join("state"), cluster, "json")
     }
 
     fn history_folder(&self, cluster: &ClusterPath) -> PathBuf {
         self.data_dir.join("history").join(cluster.to_string())
     }
+}
+
+/// Lineages and serials.
+pub(crate) fn versions(
+    states: &BTreeMap<ClusterPath, State>,
+) -> BTreeMap<ClusterPath, (String, u64)> {
+    let version = |(cluster, state): (&ClusterPath, &State)| {
+        (cluster.clone(), (state.lineage.clone(), state.serial))
+    };
+    states.iter().map(version).collect()
 }
 
 /// The outputs in some states.

@@ -141,6 +141,43 @@ pub(crate) static FLEET_ONLY: &[Field] = &[
         Shape::Object(SECRETS),
         "What seals the fleet's secrets.",
     ),
+    field(
+        "moved",
+        Shape::List(&Shape::Object(MOVED)),
+        "What is recorded under another name than the tree says now.",
+    )
+    .literal(),
+    field(
+        "removed",
+        Shape::List(&Shape::Object(REMOVED)),
+        "What is no longer in the tree, and what becomes of it.",
+    )
+    .literal(),
+    field(
+        "import",
+        Shape::List(&Shape::Object(IMPORT)),
+        "What was there before tks.",
+    )
+    .literal(),
+];
+
+static MOVED: &[Field] = &[
+    field("from", TEXT, "The address, unit or cluster as it was.").required(),
+    field("to", TEXT, "The address, unit or cluster as it is now.").required(),
+];
+
+static REMOVED: &[Field] = &[
+    field("from", TEXT, "The address, unit or cluster as it was.").required(),
+    field(
+        "destroy",
+        Shape::Bool,
+        "Whether it is destroyed (the default), or forgotten and left where it is.",
+    ),
+];
+
+static IMPORT: &[Field] = &[
+    field("to", TEXT, "The address that it has from now on.").required(),
+    field("id", TEXT, "Its provider's name for it.").required(),
 ];
 
 static ACCOUNT: &[Field] = &[
@@ -352,6 +389,11 @@ static HOOK: &[Field] = &[
     )
     .required(),
     field(
+        "units",
+        Shape::List(&TEXT),
+        "Runs around these units of the cluster, with their outputs as TKS_OUTPUT_<NAME>; without it around the cluster.",
+    ),
+    field(
         "working_dir",
         PATH,
         "Where it runs; the fleet's folder by default.",
@@ -364,7 +406,7 @@ static HOOK: &[Field] = &[
     field(
         "timeout",
         Shape::Text(Format::Duration),
-        "When it is killed.",
+        "When it is killed; 10m by default.",
     ),
 ];
 

@@ -1,14 +1,15 @@
 //! What a fleet's tree says, rendered for one platform: clusters, units, resources, and how to evaluate them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::build::{self, Evaluation, Scope, Sources};
 use crate::expr::Term;
 use crate::reading::Reading;
 use crate::{
-    Address, Attributes, ClusterPath, Diagnostic, Diagnostics, Node, NodeValue, Position, UnitPath,
-    Value,
+    Address, Attributes, ClusterPath, Diagnostic, Diagnostics, Hook, Node, NodeValue, Position,
+    Refactoring, UnitPath, Value,
 };
 
 /// One fleet on one platform.
@@ -21,9 +22,13 @@ pub struct Stack {
     pub units: Vec<Unit>,
     /// In address order.
     pub resources: Vec<Resource>,
+    /// What it says about what is recorded already.
+    pub refactoring: Refactoring,
     /// Whether there is any module for the fleet's platform: without, the tree is checked and there is nothing to plan.
     pub platform_built: bool,
     sources: Sources,
+    /// Of the units that are listed, in `sources`.
+    numbers: HashMap<UnitPath, usize>,
 }
 
 /// The root of a graph, a state and a key.
@@ -74,6 +79,8 @@ pub struct Lifecycle {
     pub ignore_changes: Vec<String>,
     pub create_before_destroy: bool,
     pub on_destroy: OnDestroy,
+    /// How long one read or change of it may take, with its retries; `None`: as long as the command says.
+    pub timeout: Option<Duration>,
 }
 
 /// What destroying a resource means.
@@ -105,14 +112,20 @@ pub trait Known {
 impl Stack {
     /// What was built from `sources`.
     pub(crate) fn new(
-        fleet: Fleet,
-        clusters: Vec<Cluster>,
+        (fleet, clusters): (Fleet, Vec<Cluster>),
         resources: Vec<Resource>,
+        refactoring: Refactoring,
         sources: Sources,
     ) -> Self {
-        let present = sources.units.iter().filter(|unit| sources.lists(unit));
+        let all = sources.units.iter().enumerate();
+        let present: Vec<_> = all.filter(|(_, unit)| sources.lists(unit)).collect();
+        let numbers = present
+            .iter()
+            .map(|(number, unit)| (unit.path.clone(), *number));
+        let numbers = numbers.collect();
         let mut units: Vec<_> = present
-            .map(|unit| Unit {
+            .iter()
+            .map(|(_, unit)| Unit {
                 path: unit.path.clone(),
                 module: unit.module.name.clone(),
             })
@@ -124,8 +137,10 @@ impl Stack {
             clusters,
             units,
             resources,
+            refactoring,
             platform_built,
             sources,
+            numbers,
         }
     }
 
@@ -197,8 +212,7 @@ impl Stack {
     }
 
     fn unit_number(&self, unit: &UnitPath) -> Option<usize> {
-        let mut units = self.sources.units.iter();
-        units.position(|source| source.path == *unit && self.sources.lists(source))
+        self.numbers.get(unit).copied()
     }
 
     /// What each unit was made from, in path order. Costs an evaluation of everything.
@@ -218,6 +232,21 @@ impl Stack {
             Some(number) => build::outputs(&self.sources, number, known),
             None => Err(not_here(unit)),
         }
+    }
+}
+
+impl Stack {
+    /// The hooks of a cluster, with the attributes `known` so far.
+    ///
+    /// # Errors
+    /// As [`Self::properties`].
+    pub fn hooks(
+        &self,
+        cluster: &ClusterPath,
+        known: &dyn Known,
+    ) -> Result<Vec<Hook>, Diagnostics> {
+        let hooks = build::value(&self.sources, cluster, "hooks", known)?;
+        Ok(hooks.map_or_else(Vec::new, |hooks| Hook::read(&hooks)))
     }
 }
 

@@ -20,8 +20,8 @@ pub(crate) use promql::{
 };
 pub(crate) use state::{
     FleetArgs, LockArgs, LockCommand, LockListArgs, LockReleaseArgs, ShowArgs, StateArgs,
-    StateCommand, StateListArgs, StateMvArgs, StatePullArgs, StatePushArgs, StateRmArgs,
-    StateShowArgs, WaitArgs,
+    StateCommand, StateImportArgs, StateListArgs, StateMvArgs, StatePullArgs, StatePushArgs,
+    StateRekeyArgs, StateRmArgs, StateShowArgs, WaitArgs,
 };
 pub(crate) use thanos::{QueryArgs, SidecarArgs, StoreArgs, ThanosCommand};
 pub(crate) use tree::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use plan::Pattern;
+use stack::Address;
 
 use super::{TreeArgs, duration};
 
@@ -28,6 +29,10 @@ pub(crate) enum StateCommand {
     Mv(StateMvArgs),
     /// Drop resources from the record; they stay where they are
     Rm(StateRmArgs),
+    /// Record what was there before tks, as it is; the next plan shows what differs from the tree
+    Import(StateImportArgs),
+    /// Seal all secrets with another key, those of earlier versions too
+    Rekey(StateRekeyArgs),
     /// Print the document of a cluster, secrets sealed
     Pull(StatePullArgs),
     /// Put a document back; an earlier or another state is refused
@@ -92,6 +97,38 @@ pub(crate) struct StateRmArgs {
     /// Addresses, paths, globs
     #[arg(required = true)]
     pub(crate) pattern: Vec<Pattern>,
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tks state import 'local/eu-west-1/observer/storage:local.bucket.blocks' my-blocks     a bucket by its name
+  tks state import 'local/eu-west-1/observer/query:local.file.sd' /etc/sd.yaml          a file by its path
+
+To review it in a plan, and have it done by apply, write it in fleet.yaml: import: [{ to: ADDRESS, id: ID }]")]
+pub(crate) struct StateImportArgs {
+    /// The address in the tree
+    pub(crate) address: Address,
+    /// Its provider's name for it
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What was interrupted is completed by the same command again. Plans that were saved before no longer open."
+)]
+pub(crate) struct StateRekeyArgs {
+    /// Seal with the key in this file (32 bytes, or those in base64), to be named by TKS_KEY_FILE from then on; without it
+    /// with a new key of the fleet's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
     #[command(flatten)]

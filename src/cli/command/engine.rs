@@ -16,6 +16,7 @@ use super::summary::Summary;
 use crate::Exit;
 use crate::args::{HowArgs, PartArgs, PatienceArgs, PlanningArgs};
 use crate::diagnostic::{Failure, Result};
+use crate::extension::Heard;
 use crate::session::Fleet;
 use crate::term::{ApplyProgress, Paint, Printer, Watched};
 
@@ -85,12 +86,12 @@ impl Workshop {
         self.patience(&how.patience)
     }
 
-    fn engine(&self) -> Engine<'_> {
+    fn engine<'e>(&'e self, progress: &'e Heard<'e>) -> Engine<'e> {
         Engine {
             desired: &self.fleet.stack,
             providers: &self.providers,
             store: &self.store,
-            progress: self.progress.as_ref(),
+            progress,
             options: self.options.clone(),
         }
     }
@@ -98,15 +99,25 @@ impl Workshop {
     /// What would change.
     pub(crate) fn plan(&self, mode: PlanMode) -> Result<Plan> {
         let impatience = Impatience::begin(Arc::clone(&self.progress));
-        let planned = runtime()?.block_on(self.engine().plan(mode));
+        let progress = Heard(self.progress.as_ref());
+        let planned = runtime()?.block_on(self.engine(&progress).plan(mode));
         impatience.end();
         planned.map_err(plan_failure)
+    }
+
+    /// What would be recorded of something that was there before.
+    pub(crate) fn import(&self, address: &stack::Address, id: &str) -> Result<plan::Recorded> {
+        let progress = Heard(self.progress.as_ref());
+        runtime()?
+            .block_on(self.engine(&progress).import(address, id))
+            .map_err(plan_failure)
     }
 
     /// Makes it so, and says what was done. The summary is for whoever asked for one.
     pub(crate) fn apply(&self, plan: &Plan) -> Result<(Result<Exit>, Summary)> {
         let watcher = Watcher::begin(self.options.stop.clone(), Arc::clone(&self.progress))?;
-        let applied = runtime()?.block_on(self.engine().apply(plan));
+        let progress = Heard(self.progress.as_ref());
+        let applied = runtime()?.block_on(self.engine(&progress).apply(plan));
         watcher.end();
         self.progress.finish();
         let applied = applied.map_err(apply_failure)?;
@@ -125,7 +136,11 @@ impl Workshop {
             self.say_complete(mode, applied)?;
             return Ok(Exit::Done);
         }
-        let problems = applied.failed.iter().map(problem).collect();
+        let hooks = applied.hooks_failed.iter().map(|hook| {
+            let (around, when, message) = (&hook.around, hook.when, &hook.message);
+            Diagnostic::new(format!("the hook {when} of {around} failed: {message}"))
+        });
+        let problems = applied.failed.iter().map(problem).chain(hooks).collect();
         let mut failure = Failure::of(problems);
         if failure.problems.is_empty() {
             failure = Failure::new(format!(

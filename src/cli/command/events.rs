@@ -11,7 +11,7 @@ use stack::{Address, Value};
 
 use super::plan_json;
 use crate::diagnostic::Failure;
-use crate::term::{Printer, Watched, doing, done, verdict};
+use crate::term::{Printer, Watched, doing, done, interrupted, verdict};
 
 /// How often it is said that something still goes on.
 const STILL: Duration = Duration::from_secs(10);
@@ -125,7 +125,7 @@ impl Events {
         let changes = json!({
             "add": counts.to_add(),
             "change": counts.to_change(),
-            "import": 0,
+            "import": counts.import,
             "remove": counts.to_destroy(),
             "forget": counts.forget,
             "operation": operation,
@@ -254,9 +254,29 @@ impl Progress for Events {
                 );
                 self.tell("warn", "log", &message, json!({}));
             }
+            Event::Interrupted {
+                cluster,
+                run,
+                recorded,
+                in_flight,
+            } => {
+                let message = interrupted(&cluster, &run, recorded, &in_flight);
+                self.tell("warn", "log", &message, json!({}));
+            }
+            Event::Hook {
+                around,
+                when,
+                command,
+            } => {
+                let message = format!("{around}: {when}: {}", command.join(" "));
+                self.tell("info", "log", &message, json!({}));
+            }
             Event::Refreshing { .. }
             | Event::Refreshed { .. }
             | Event::Planned { .. }
+            | Event::Journaled { .. }
+            | Event::Saved { .. }
+            | Event::Closed { .. }
             | Event::Applying { .. } => {}
         }
     }

@@ -4,12 +4,12 @@ use plan::{Options, Pattern, Recorded, Repair, RepairError, Silent, State, State
 use serde_json::json;
 use stack::{Address, ClusterPath, UnitPath};
 
-use super::engine::runtime;
+use super::engine::{Workshop, runtime};
 use super::show::resource_json;
 use crate::Exit;
 use crate::args::{
-    FleetArgs, StateCommand, StateListArgs, StateMvArgs, StatePullArgs, StatePushArgs, StateRmArgs,
-    StateShowArgs, WaitArgs,
+    FleetArgs, StateCommand, StateImportArgs, StateListArgs, StateMvArgs, StatePullArgs,
+    StatePushArgs, StateRekeyArgs, StateRmArgs, StateShowArgs, WaitArgs,
 };
 use crate::diagnostic::{Failure, Result};
 use crate::session::{self, Fleet};
@@ -21,6 +21,8 @@ pub(crate) fn run(command: &StateCommand, printer: &Printer) -> Result<Exit> {
         StateCommand::Show(args) => show(args, printer),
         StateCommand::Mv(args) => mv(args, printer),
         StateCommand::Rm(args) => rm(args, printer),
+        StateCommand::Import(args) => import(args, printer),
+        StateCommand::Rekey(args) => rekey(args, printer),
         StateCommand::Pull(args) => pull(args, printer),
         StateCommand::Push(args) => push(args, printer),
     }?;
@@ -112,6 +114,48 @@ fn rm(args: &StateRmArgs, printer: &Printer) -> Result<()> {
     })?;
     for address in &dropped {
         printer.out(&format!("{address}: dropped, and left where it is"))?;
+    }
+    Ok(())
+}
+
+fn import(args: &StateImportArgs, printer: &Printer) -> Result<()> {
+    let workshop = Workshop::open(fleet(&args.fleet)?, printer)?;
+    let found = workshop.import(&args.address, &args.id)?;
+    let cluster = args.address.unit.cluster.clone();
+    repair(
+        &args.fleet,
+        &args.wait,
+        "state import",
+        &[cluster],
+        |repair, _| repair.record(&args.address, found).map_err(failure),
+    )?;
+    let (address, id) = (&args.address, &args.id);
+    printer.out(&format!(
+        "{address}: recorded as {id:?} is; `tks plan` shows what differs from the tree"
+    ))
+}
+
+fn rekey(args: &StateRekeyArgs, printer: &Printer) -> Result<()> {
+    let store = fleet(&args.fleet)?.store();
+    let options = Options {
+        lock_timeout: args.wait.lock_timeout,
+        operation: "state rekey".to_owned(),
+        ..Options::default()
+    };
+    let done = runtime()?.block_on(store.rekey(args.to.as_deref(), &options, &Silent));
+    let done = done.map_err(failure)?;
+    let (documents, key) = (done.documents, done.key.display());
+    printer.out(&format!(
+        "{documents} documents are sealed anew; the key is in {key}"
+    ))?;
+    let names = ["TKS_KEY", "TKS_KEY_FILE", "TKS_PASSPHRASE"];
+    for name in names
+        .into_iter()
+        .filter(|name| std::env::var_os(name).is_some())
+    {
+        printer.note(&format!(
+            "{name} is set, and names the key as it was: change it"
+        ));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ mod value;
 pub(crate) use markdown::render as render_markdown;
 pub(crate) use plan::{Detail, render as render_plan, verdict};
 pub(crate) use printer::{Paint, Printer, last_words};
-pub(crate) use progress::{ApplyProgress, Watched, doing, done};
+pub(crate) use progress::{ApplyProgress, Watched, doing, done, interrupted};
 pub(crate) use table::table;
 pub(crate) use tree::Branch;
 pub(crate) use value::short;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use plan::{Action, Change, Counts, Diff, Drift, Plan, PlanMode, Reason};
+use plan::{Action, Change, Counts, Diff, Drift, Origin, Plan, PlanMode, Reason};
 use stack::{Address, Attributes, UnitPath, Value};
 
 use super::Paint;
@@ -90,8 +90,13 @@ pub(super) fn counted(counts: &Counts) -> String {
     } else {
         String::new()
     };
+    let import = if counts.import > 0 {
+        format!("{} to import, ", counts.import)
+    } else {
+        String::new()
+    };
     format!(
-        "{} to add, {} to change, {} to destroy{forget}",
+        "{import}{} to add, {} to change, {} to destroy{forget}",
         counts.to_add(),
         counts.to_change(),
         counts.to_destroy()
@@ -324,11 +329,20 @@ pub(crate) fn verdict(change: &Change) -> String {
         Action::Replace => "must be replaced",
         Action::Delete => "will be destroyed",
         Action::Forget => "will no longer be managed",
-        Action::NoOp => "stays, and an earlier version of it will be destroyed",
+        Action::NoOp if !change.deposed.is_empty() => {
+            "stays, and an earlier version of it will be destroyed"
+        }
+        Action::NoOp => "stays as it is",
         Action::Skipped => "is skipped",
     };
+    let verb = match &change.origin {
+        None => verb.to_owned(),
+        Some(Origin::Interrupted) => format!("an interrupted run made it: {verb}"),
+        Some(Origin::Moved(from)) => format!("was {from}: {verb}"),
+        Some(Origin::Imported(id)) => format!("will be imported from {id:?}: {verb}"),
+    };
     let because = match &change.reason {
-        None | Some(Reason::Destroy | Reason::CannotUpdate(_)) => return verb.to_owned(),
+        None | Some(Reason::Destroy | Reason::CannotUpdate(_)) => return verb,
         Some(Reason::Skipped(reason)) => return format!("{verb}: {reason}"),
         Some(Reason::ResourceNotInTree) => "because it is no longer in the tree".to_owned(),
         Some(Reason::UnitNotInTree) => "because its unit is no longer in the tree".to_owned(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use plan::{Action, Event, Progress};
-use stack::Address;
+use stack::{Address, ClusterPath};
 
 use super::Printer;
 
@@ -270,8 +270,45 @@ impl Progress for ApplyProgress {
             Event::Refreshing { resources } => self.begin_reading(resources),
             Event::Refreshed { .. } => self.read_one(),
             Event::Planned { .. } => self.end_reading(),
+            Event::Interrupted {
+                cluster,
+                run,
+                recorded,
+                in_flight,
+            } => self.say(&interrupted(&cluster, &run, recorded, &in_flight)),
+            Event::Hook {
+                around,
+                when,
+                command,
+            } => self.say(&format!("{around}: {when}: {}", command.join(" "))),
+            Event::Journaled { .. } | Event::Saved { .. } | Event::Closed { .. } => {}
         }
     }
+}
+
+/// What an interrupted run left, and what becomes of it.
+pub(crate) fn interrupted(
+    cluster: &ClusterPath,
+    run: &str,
+    recorded: usize,
+    in_flight: &[(Address, Action)],
+) -> String {
+    const SHOWN: usize = 10;
+    let mut text =
+        format!("{cluster}: {run} was interrupted; {recorded} results are in its journal");
+    for (address, action) in in_flight.iter().take(SHOWN) {
+        let found_out = match action {
+            Action::Create => "it is looked for, and taken over or removed",
+            _ => "it is read anew",
+        };
+        let doing = doing(*action).to_lowercase();
+        text.push_str(&format!("\n  in flight: {doing} {address}: {found_out}"));
+    }
+    let more = in_flight.len().saturating_sub(SHOWN);
+    if more > 0 {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    text
 }
 
 /// What an action is called while it goes on.

@@ -7,7 +7,9 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use stack::Attributes;
 
-use crate::refresh::retrying;
+use super::Landed;
+use crate::diff::contradiction;
+use crate::refresh::{Young, appearing, retrying};
 use crate::schedule::Step;
 use crate::shroud::Shroud;
 use crate::{Action, Change, Engine, Event, Failure, Provider, ProviderError};
@@ -23,13 +25,22 @@ pub(super) struct Outcome {
 pub(super) struct Made {
     pub(super) attributes: Attributes,
     pub(super) properties: Attributes,
+    /// What is not as it was to be made.
+    pub(super) otherwise: Option<String>,
+}
+
+/// What is to be made.
+pub(super) struct Making {
+    pub(super) planned: Attributes,
+    pub(super) properties: Attributes,
+    pub(super) token: String,
 }
 
 /// One finished call, and all others that are finished too: they are saved together.
 pub(super) fn finished(
-    first: Option<Outcome>,
-    flying: &mut FuturesUnordered<BoxFuture<'_, Outcome>>,
-) -> Vec<Outcome> {
+    first: Option<Landed>,
+    flying: &mut FuturesUnordered<BoxFuture<'_, Landed>>,
+) -> Vec<Landed> {
     let mut outcomes = Vec::from_iter(first);
     while let Some(Some(outcome)) = flying.next().now_or_never() {
         outcomes.push(outcome);
@@ -41,34 +52,56 @@ pub(super) async fn make(
     engine: &Engine<'_>,
     provider: &dyn Provider,
     change: &Change,
-    planned: Attributes,
-    properties: Attributes,
+    making: Making,
     node: usize,
 ) -> Outcome {
+    let Making {
+        planned,
+        properties,
+        token,
+    } = making;
     let begun = Instant::now();
+    let timeout = change.lifecycle.timeout;
     let step = (change, Step::Make);
     let tell = |attempt, delay, error: &ProviderError| retried(engine, step, attempt, delay, error);
     let result = match (change.action, &change.before) {
         (Action::Update, Some(before)) => {
-            retrying(engine, tell, || {
+            retrying(engine, timeout, tell, || {
                 provider.update(&change.address, before, &planned)
             })
             .await
         }
-        _ => retrying(engine, tell, || provider.create(&change.address, &planned)).await,
+        _ => {
+            let create = || provider.create(&change.address, &planned, &token);
+            retrying(engine, timeout, tell, create).await
+        }
     };
     // The texts of what was to be made tell which of its attributes are secret.
     let result = result.map(|attributes| {
         let attributes = Shroud::of([&planned]).cover(attributes);
         Some(Made {
+            otherwise: contradiction(&planned, &attributes),
             attributes,
             properties,
         })
     });
+    if let Ok(Some(made)) = &result {
+        be_seen(engine, provider, change, made).await;
+    }
     Outcome {
         node,
         elapsed: begun.elapsed(),
         result,
+    }
+}
+
+/// Waits until what was made is there for whoever reads it, where the service takes its time. If it never is, the next plan
+/// looks again.
+async fn be_seen(engine: &Engine<'_>, provider: &dyn Provider, change: &Change, made: &Made) {
+    let young = Young::new(provider);
+    if change.action != Action::Update && !young.is_over() {
+        let read = || provider.read(&change.address, &made.attributes);
+        let _ = appearing(engine, change.lifecycle.timeout, &young, read).await;
     }
 }
 
@@ -79,6 +112,7 @@ pub(super) async fn remove(
     node: usize,
 ) -> Outcome {
     let begun = Instant::now();
+    let timeout = change.lifecycle.timeout;
     let ends = matches!(change.action, Action::Delete | Action::Replace);
     let mut result = Ok(None);
     for prior in change
@@ -89,9 +123,11 @@ pub(super) async fn remove(
         let step = (change, Step::Remove);
         let tell =
             |attempt, delay, error: &ProviderError| retried(engine, step, attempt, delay, error);
-        result = retrying(engine, tell, || provider.delete(&change.address, prior))
-            .await
-            .map(|()| None);
+        result = retrying(engine, timeout, tell, || {
+            provider.delete(&change.address, prior)
+        })
+        .await
+        .map(|()| None);
         if result.is_err() {
             break;
         }

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::truth::record;
 use crate::change::Touched;
 use crate::schedule::Schedule;
-use crate::{Action, Applied, ApplyError, PlanMode, Read, State, allocations, store};
+use crate::{Action, Applied, ApplyError, Event, PlanMode, Read, State, allocations, store};
 
 impl Run<'_> {
     pub(super) fn finish(
@@ -20,12 +20,16 @@ impl Run<'_> {
         self.note_not_started(schedule, board);
         self.note_outputs();
         self.note_readings();
-        self.try_save().map_err(ApplyError::NotSaved)?;
+        let unsaved = self.unsaved.take();
+        self.save().map_err(ApplyError::NotSaved)?;
+        self.tell_settled(schedule);
+        for (cluster, journal) in &mut self.journals {
+            journal.finish(self.states.get(cluster), self.key)?;
+            let cluster = cluster.clone();
+            self.engine.progress.event(Event::Closed { cluster });
+        }
         for state in self.states.values().filter(|state| state.is_empty()) {
             self.engine.store.retire(state)?;
-        }
-        for journal in self.journals.values_mut() {
-            journal.finish()?;
         }
         let present = |address: &Address| {
             let state = self.states.get(&address.unit.cluster);
@@ -45,7 +49,10 @@ impl Run<'_> {
             .failed
             .sort_by(|a, b| a.address.cmp(&b.address));
         self.applied.outputs = store::outputs(&self.states);
-        Ok(self.applied)
+        match unsaved {
+            Some(error) if !self.applied.is_complete() => Err(ApplyError::NotSaved(error)),
+            _ => Ok(self.applied),
+        }
     }
 
     fn note_not_started(&mut self, schedule: &Schedule<'_>, board: &Board) {
@@ -223,12 +230,7 @@ impl Run<'_> {
         }
         now.retain(|_, outputs| !outputs.is_empty());
         if left.map_or(!now.is_empty(), |left| left.outputs != now) {
-            self.dirty.insert(cluster.clone());
-            let state = self
-                .states
-                .entry(cluster.clone())
-                .or_insert_with(|| State::new(cluster.clone()));
-            state.outputs = now;
+            self.touch(cluster).outputs = now;
         }
     }
 

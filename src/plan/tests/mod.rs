@@ -3,6 +3,7 @@
 mod graphs;
 mod parts;
 mod recovery;
+mod refactor;
 mod repair;
 mod world;
 

@@ -1,10 +1,12 @@
 //! Plans of a part of a fleet, replacements that are asked for, and accepting what changed outside.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stack::{Address, ClusterPath};
+use stack::{Address, Attributes, ClusterPath};
 
 use super::world::{Bench, Tree, address, of, plain};
+use crate::journal::{Doing, Intent, Journal};
 use crate::{Action, Failure, Pattern, Plan, PlanError, PlanMode, Reason};
 
 fn patterns(texts: &[&str]) -> Vec<Pattern> {
@@ -147,17 +149,25 @@ async fn an_intent_outside_of_the_selection_is_kept_for_the_next_run() {
     let mut bench = Bench::new();
     let tree = tree(&bench, 1);
     // Only the intent of `alone` is left, as if the process had died.
-    let folder = bench.data_dir().join("journal/a/r");
-    std::fs::create_dir_all(&folder).unwrap();
-    let begin = r#"{"begin":{"address":"a/r/three/u:mem.box.alone","planned":{},"depends_on":[]}}"#;
-    let line = format!("\n{begin}");
-    std::fs::write(folder.join("three.jsonl"), line).unwrap();
+    let (folder, alone) = (bench.data_dir().join("journal/a/r"), address("three.alone"));
+    let intent = Intent {
+        doing: Doing::Create,
+        token: "token".into(),
+        at: crate::state::now(),
+        planned: Attributes::new(),
+        depends_on: BTreeSet::new(),
+    };
+    let store = bench.store();
+    store.key_to_write().unwrap();
+    let mut journal = Journal::of(&bench.data_dir(), &alone.unit.cluster, None, "apply");
+    journal.begin(&alone, intent, None).unwrap();
+    journal.commit(None, None).unwrap();
     bench.options.selection.clusters = clusters(&["one"]);
     bench.up(&tree).await;
     assert!(folder.join("three.jsonl").exists());
     bench.options.selection.clusters.clear();
     let plan = bench.plan(&tree, PlanMode::Apply).await.unwrap();
-    let alone = plan.change(&address("three.alone")).unwrap();
+    let alone = plan.change(&alone).unwrap();
     assert_eq!(alone.reason, Some(Reason::Interrupted));
 }
 

@@ -123,8 +123,9 @@ async fn killed_in_create(bench: &Bench, tree: &super::world::Tree) {
             &self,
             address: &stack::Address,
             planned: &stack::Attributes,
+            token: &str,
         ) -> Result<stack::Attributes, crate::ProviderError> {
-            self.0.create(address, planned).await?;
+            self.0.create(address, planned, token).await?;
             std::future::pending().await
         }
         async fn update(

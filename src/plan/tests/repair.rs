@@ -1,6 +1,6 @@
 //! States put right by hand.
 
-use stack::ClusterPath;
+use stack::{ClusterPath, Secret, Value};
 
 use super::world::{Bench, address, files, of, plain};
 use crate::{LockError, Options, PlanMode, Repair, RepairError, Silent, StateStore};
@@ -170,4 +170,45 @@ async fn nothing_is_put_right_while_somebody_works_or_a_run_waits_to_be_found_ou
     std::fs::write(folder.join("one.jsonl"), "").unwrap();
     let waits = begin(&store, &[]).await.unwrap_err();
     assert!(matches!(waits, RepairError::Interrupted(_)), "{waits}");
+}
+
+#[tokio::test]
+async fn another_key_seals_everything_anew_and_an_interrupted_change_is_completed() {
+    let bench = Bench::new();
+    let secret = || plain(Value::Secret(Secret::new("hunter2-hunter2")));
+    let tree = |size: i64| {
+        let tree = bench
+            .tree()
+            .with("a", &[("password", secret()), ("size", plain(size))]);
+        tree.with("two.b", &[("password", secret())])
+    };
+    bench.up(&tree(1)).await;
+    bench.up(&tree(2)).await;
+    let key = bench.data_dir().join("key");
+    let old = std::fs::read(&key).unwrap();
+    // As if one document were sealed anew, and then the process had died.
+    let options = Options::default();
+    let one = bench.data_dir().join("state/a/r/two.json");
+    let before = std::fs::read(&one).unwrap();
+    let done = bench.store().rekey(None, &options, &Silent).await.unwrap();
+    assert_eq!(done.documents, 3, "two states and an earlier version");
+    std::fs::rename(&key, bench.data_dir().join("key.new")).unwrap();
+    std::fs::write(&key, &old).unwrap();
+    std::fs::write(&one, before).unwrap();
+    let refused = bench.store().load_all().unwrap_err();
+    assert!(refused.to_string().contains("run it again"), "{refused}");
+    let done = bench.store().rekey(None, &options, &Silent).await.unwrap();
+    assert_eq!(done.documents, 1);
+    assert_ne!(std::fs::read(&key).unwrap(), old);
+    assert!(!bench.data_dir().join("key.new").exists());
+    assert!(
+        bench
+            .plan(&tree(2), PlanMode::Apply)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    for version in bench.store().history(&address("a").unit.cluster).unwrap() {
+        bench.store().read_file(&version.path).unwrap();
+    }
 }

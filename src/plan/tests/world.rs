@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use stack::{
-    Address, Attributes, ClusterPath, Diagnostics, Fleet, Known, Lifecycle, Position, Resource,
-    Secret, UnitPath, Value,
+    Address, Attributes, ClusterPath, Diagnostics, Fleet, Hook, Import, Known, Lifecycle, Move,
+    Moved, Named, Position, Refactoring, Removed, Resource, Secret, UnitPath, Value,
 };
 
 use crate::{
@@ -155,6 +155,7 @@ impl Provider for Memory {
         &self,
         address: &Address,
         planned: &Attributes,
+        _: &str,
     ) -> Result<Attributes, ProviderError> {
         self.0.operation("create", address)?;
         let mut made = planned.clone();
@@ -181,6 +182,17 @@ impl Provider for Memory {
         }
         tokio::task::yield_now().await;
         Ok(made)
+    }
+
+    /// What lies at the address, if its size is the one that is named.
+    async fn import(
+        &self,
+        address: &Address,
+        id: &str,
+    ) -> Result<Option<Attributes>, ProviderError> {
+        let there = self.0.things.lock().unwrap().get(address).cloned();
+        let named = |it: &Attributes| it.get("id").and_then(Value::as_text) == Some(id);
+        Ok(there.filter(named))
     }
 
     async fn update(
@@ -221,6 +233,8 @@ pub(super) struct Tree {
     pub(super) resources: Vec<Resource>,
     expressions: BTreeMap<Address, Vec<(String, Expression)>>,
     outputs: BTreeMap<UnitPath, Vec<(String, Expression)>>,
+    refactoring: Refactoring,
+    hooks: Vec<Hook>,
 }
 
 /// `a/r/<cluster>/u:mem.box.<name>` of `<cluster>.<name>`.
@@ -242,6 +256,8 @@ impl Tree {
             resources: Vec::new(),
             expressions: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            refactoring: Refactoring::default(),
+            hooks: Vec::new(),
         }
     }
 
@@ -254,13 +270,7 @@ impl Tree {
                 Expression::Attribute(on, _) => Some(on.clone()),
                 Expression::Plain(_) => None,
             });
-        let position = Position {
-            file: "live/x.yaml".into(),
-            line: 3,
-            column: 5,
-            offset: 0,
-            len: 1,
-        };
+        let position = line(3);
         self.resources.push(Resource {
             address: address.clone(),
             depends_on: depends_on.collect(),
@@ -290,6 +300,39 @@ impl Tree {
         self
     }
 
+    /// Says that something has another name now.
+    pub(super) fn moving(mut self, from: &str, to: &str) -> Self {
+        self.refactoring.moved.push(Moved {
+            what: Move::parse(from, to).unwrap(),
+            from: line(1),
+            to: line(2),
+        });
+        self
+    }
+
+    pub(super) fn removing(mut self, from: &str, destroy: bool) -> Self {
+        self.refactoring.removed.push(Removed {
+            from: Named::parse(from).unwrap(),
+            destroy,
+            position: line(3),
+        });
+        self
+    }
+
+    pub(super) fn importing(mut self, to: &str, id: &str) -> Self {
+        self.refactoring.imports.push(Import {
+            to: address(to),
+            id: id.to_owned(),
+            position: line(4),
+        });
+        self
+    }
+
+    pub(super) fn hook(mut self, hook: Hook) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
     /// Makes one a kind that nobody serves.
     pub(super) fn misspelt(mut self, name: &str) -> Self {
         let old = address(name);
@@ -310,6 +353,17 @@ impl Tree {
         edges
             .map(|resource| (resource.address.clone(), resource.depends_on.clone()))
             .collect()
+    }
+}
+
+/// A place in the tree.
+pub(super) fn line(line: usize) -> Position {
+    Position {
+        file: "live/x.yaml".into(),
+        line,
+        column: 5,
+        offset: 0,
+        len: 1,
     }
 }
 
@@ -363,6 +417,14 @@ impl Desired for Tree {
 
     fn outputs(&self, unit: &UnitPath, known: &dyn Known) -> Result<Attributes, Diagnostics> {
         Ok(evaluate(&self.outputs[unit], known))
+    }
+
+    fn refactoring(&self) -> &Refactoring {
+        &self.refactoring
+    }
+
+    fn hooks(&self, _: &ClusterPath, _: &dyn Known) -> Result<Vec<Hook>, Diagnostics> {
+        Ok(self.hooks.clone())
     }
 }
 

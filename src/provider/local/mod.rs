@@ -98,10 +98,27 @@ impl Provider for Local {
         }
     }
 
+    /// A file by its path, a bucket by its name.
+    async fn import(
+        &self,
+        address: &Address,
+        id: &str,
+    ) -> Result<Option<Attributes>, ProviderError> {
+        let data_dir = &self.config.data_dir;
+        let named = |property: &str| Attributes::from([(property.to_owned(), id.into())]);
+        match kind_of(address)?.name {
+            "local.bucket" => bucket::read(data_dir, &named("name")),
+            "local.file" => file::read(data_dir, &named("path")),
+            kind => Err(ProviderError::new(format!("a `{kind}` cannot be imported"))
+                .help("it is started anew: a process of somebody else's is not taken over")),
+        }
+    }
+
     async fn create(
         &self,
         address: &Address,
         planned: &Attributes,
+        _: &str,
     ) -> Result<Attributes, ProviderError> {
         self.make(address, planned).await
     }

@@ -77,7 +77,11 @@ impl Bench {
 
     async fn make(&mut self, kind: &str, properties: &Attributes) -> Attributes {
         let planned = self.plan(kind, properties, None);
-        let made = self.local.create(&address(kind), &planned).await.unwrap();
+        let made = self
+            .local
+            .create(&address(kind), &planned, "")
+            .await
+            .unwrap();
         assert_eq!(
             self.read(kind, &made).await,
             Some(made.clone()),
@@ -176,7 +180,7 @@ async fn a_secret_file_stays_secret_and_is_closed_to_others() {
     fs::create_dir(&path).unwrap();
     let error = bench
         .local
-        .create(&address("local.file"), &made)
+        .create(&address("local.file"), &made, "")
         .await
         .unwrap_err();
     assert!(!format!("{error:?}").contains("hunter"), "{error:?}");

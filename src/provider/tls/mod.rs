@@ -84,6 +84,7 @@ impl Provider for Tls {
         &self,
         address: &Address,
         planned: &Attributes,
+        _: &str,
     ) -> Result<Attributes, ProviderError> {
         // Kept by its plan: what it waited for turned out to be what was signed before.
         if is_whole(planned) {
@@ -99,7 +100,7 @@ impl Provider for Tls {
         _: &Attributes,
         planned: &Attributes,
     ) -> Result<Attributes, ProviderError> {
-        self.create(address, planned).await
+        self.create(address, planned, "").await
     }
 
     /// State forgets it.

@@ -72,7 +72,10 @@ impl Bench {
         };
         assert!(replace.is_empty());
         assert!(!attributes["cert_pem"].is_known());
-        self.tls.create(&address(kind), &attributes).await.unwrap()
+        self.tls
+            .create(&address(kind), &attributes, "")
+            .await
+            .unwrap()
     }
 
     async fn authority(&self) -> Attributes {
@@ -317,7 +320,7 @@ async fn a_certificate_of_an_authority_that_is_not_there_yet_can_be_planned() {
     assert!(!attributes["renew_after"].is_known());
     let error = bench
         .tls
-        .create(&address("tls.certificate"), &attributes)
+        .create(&address("tls.certificate"), &attributes, "")
         .await
         .unwrap_err();
     assert_eq!(error.message, "`ca_cert_pem` still waits for the authority");
@@ -334,7 +337,7 @@ async fn a_record_that_is_damaged_reads_as_gone() {
     );
     let other = bench.authority().await;
     assert_eq!(
-        bench.tls.create(&address, &ca).await.unwrap(),
+        bench.tls.create(&address, &ca, "").await.unwrap(),
         ca,
         "what is planned to stay stays"
     );
@@ -383,7 +386,7 @@ async fn mistakes_name_their_property() {
     );
     let error = bench
         .tls
-        .create(&address("tls.certificate"), &properties)
+        .create(&address("tls.certificate"), &properties, "")
         .await
         .unwrap_err();
     assert_eq!(error.property.as_deref(), Some("ca_key_pem"));

@@ -7,7 +7,7 @@ use super::expand::Nothing;
 use super::sources::{Presence, Sources, UnitSource};
 use crate::expr::Term;
 use crate::module::Input;
-use crate::{Address, Attributes, Diagnostic, Diagnostics, Known, Resource, Value};
+use crate::{Address, Attributes, ClusterPath, Diagnostic, Diagnostics, Known, Resource, Value};
 
 /// All resources in address order, with their dependencies.
 pub(super) fn resources(sources: &Sources, mistakes: &mut Vec<Diagnostic>) -> Vec<Resource> {
@@ -114,6 +114,26 @@ pub(crate) fn outputs(
         );
     }
     Ok(attributes)
+}
+
+/// A reserved key of a cluster; `None`: the tree does not say it.
+pub(crate) fn value(
+    sources: &Sources,
+    cluster: &ClusterPath,
+    key: &str,
+    known: &dyn Known,
+) -> Result<Option<Value>, Diagnostics> {
+    let mut clusters = sources.clusters.iter();
+    let number = clusters.position(|source| source.path == *cluster);
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    let mut values = sources.clusters[number].values.iter();
+    let Some((_, term)) = values.find(|(name, _)| name == key) else {
+        return Ok(None);
+    };
+    let evaluation = Evaluation::new(sources, known);
+    evaluation.value(term, Scope::cluster(number)).map(Some)
 }
 
 /// Checks the values of every cluster, and the inputs, locals and outputs of every unit.

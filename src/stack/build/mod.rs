@@ -19,12 +19,12 @@ mod reading;
 mod sources;
 mod view;
 
-pub(crate) use check::{inputs, outputs, properties};
+pub(crate) use check::{inputs, outputs, properties, value};
 pub(crate) use evaluation::{Evaluation, Scope};
 pub(crate) use reading::readings;
 pub(crate) use sources::Sources;
 
-use crate::{Catalog, Cluster, Diagnostic, Diagnostics, Fleet, LiveFleet, Stack};
+use crate::{Catalog, Cluster, Diagnostic, Diagnostics, Fleet, LiveFleet, Refactoring, Stack};
 
 /// Renders a fleet of the live tree for its platform.
 ///
@@ -45,13 +45,10 @@ pub fn build(fleet: &LiveFleet, catalog: &Catalog) -> Result<Stack, Diagnostics>
     if mistakes.is_empty() {
         graph::check(&resources, &mut mistakes);
     }
+    let refactoring = Refactoring::read(fleet, &mut mistakes);
     finish(mistakes)?;
-    Ok(Stack::new(
-        describe(fleet),
-        clusters(fleet),
-        resources,
-        sources,
-    ))
+    let described = (describe(fleet), clusters(fleet));
+    Ok(Stack::new(described, resources, refactoring, sources))
 }
 
 /// Mistakes in file order, each once: one that many units read is found many times.

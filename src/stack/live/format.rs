@@ -1,6 +1,7 @@
 //! Texts of the tree that must have a form: names, domains, durations, ranges, accounts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 /// What a text must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +145,34 @@ fn is_duration(text: &str) -> bool {
         rest = &tail[unit..];
     }
     !text.is_empty()
+}
+
+/// How long a duration is; `None`: it is none.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    if !is_duration(text) {
+        return None;
+    }
+    let (mut rest, mut total) = (text, 0_u64);
+    while let Some(end) = rest.find(|c: char| !c.is_ascii_digit()) {
+        let (digits, tail) = rest.split_at(end);
+        let unit = tail
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            _ => 31_536_000_000,
+        };
+        let part = digits.parse::<u64>().ok()?.checked_mul(milliseconds)?;
+        total = total.checked_add(part)?;
+        rest = tail;
+    }
+    Some(Duration::from_millis(total))
 }
 
 /// A range of addresses.

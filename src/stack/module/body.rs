@@ -1,9 +1,12 @@
 //! `<platform>.yaml` of a module: locals, resources, and what the outputs are on that platform.
 
+use std::time::Duration;
+
 use super::Module;
 use super::document::{Document, Fields};
 use crate::diagnostic::closest;
 use crate::expr::Term;
+use crate::live::format::duration;
 use crate::{Diagnostic, Key, Lifecycle, Node, OnDestroy, Position};
 
 /// A module on one platform.
@@ -45,11 +48,12 @@ const RESOURCE_KEYS: [&str; 6] = [
     "lifecycle",
     "properties",
 ];
-const LIFECYCLE_KEYS: [&str; 4] = [
+const LIFECYCLE_KEYS: [&str; 5] = [
     "protect",
     "ignore_changes",
     "create_before_destroy",
     "on_destroy",
+    "timeout",
 ];
 
 impl Body {
@@ -237,6 +241,7 @@ fn read_lifecycle(node: Option<&Node>, document: &mut Document) -> Lifecycle {
             "`create_before_destroy`",
         ),
         on_destroy: read_on_destroy(fields.get("on_destroy"), document),
+        timeout: read_timeout(fields.get("timeout"), document),
     }
 }
 
@@ -250,6 +255,16 @@ fn read_on_destroy(node: Option<&Node>, document: &mut Document) -> OnDestroy {
             OnDestroy::Delete
         }
     }
+}
+
+fn read_timeout(node: Option<&Node>, document: &mut Document) -> Option<Duration> {
+    let node = node?;
+    let timeout = node.as_str().and_then(duration).filter(|it| !it.is_zero());
+    if timeout.is_none() {
+        let mistake = Diagnostic::at(node.position.clone(), "`timeout` is no duration");
+        document.mistake(mistake.help("write a number and a unit, for example `5m`"));
+    }
+    timeout
 }
 
 fn term(node: &Node, document: &mut Document) -> Term {

@@ -202,10 +202,10 @@ async fn a_killed_supervisor_takes_its_children_along_and_the_next_apply_brings_
         ("args", ["-c", "exec sleep 1000"].into_iter().collect()),
     ]);
     let planned = bench.plan(&server_at, &server(), None);
-    let made = bench.local.create(&server_at, &planned).await.unwrap();
+    let made = bench.local.create(&server_at, &planned, "").await.unwrap();
     assert_eq!(made, planned);
     let slept = bench.plan(&sleeper_at, &sleeper, None);
-    bench.local.create(&sleeper_at, &slept).await.unwrap();
+    bench.local.create(&sleeper_at, &slept, "").await.unwrap();
 
     let first = bench.container("server-0");
     assert!(first.ready && first.state == "Running", "{first:?}");
@@ -262,7 +262,7 @@ async fn a_port_of_a_stranger_is_named_with_its_holder() {
         .unwrap()
         .to_owned();
     let _stranger = TcpListener::bind(&held).unwrap();
-    let error = bench.local.create(&at, &planned).await.unwrap_err();
+    let error = bench.local.create(&at, &planned, "").await.unwrap_err();
     let port = held.rsplit(':').next().unwrap();
     assert!(
         error
@@ -290,7 +290,7 @@ async fn a_crashing_process_fails_its_apply_with_the_end_of_its_log() {
         ),
     ]);
     let planned = bench.plan(&at, &properties, None);
-    let error = bench.local.create(&at, &planned).await.unwrap_err();
+    let error = bench.local.create(&at, &planned, "").await.unwrap_err();
     let expected = "`crash-0` of local/eu-west-1/observer does not become ready (CrashLoopBackOff, exit status 3)";
     assert_eq!(error.message, expected);
     assert!(error.help.unwrap().ends_with("no such flag"));

@@ -293,8 +293,7 @@ impl Plan {
 
     fn removes_from(&self, cluster: &ClusterPath) -> bool {
         let mut changes = self.changes.iter();
-        self.selection.is_none()
-            || changes.any(|it| it.address.unit.cluster == *cluster && it.is_change())
+        changes.any(|it| it.address.unit.cluster == *cluster && it.is_change())
     }
 }
 

@@ -392,6 +392,7 @@ impl Journal {
         self.pending.clear();
         self.file = None;
         if self.open.is_empty() {
+            self.length = 0;
             disk::remove(&self.path).map_err(|source| io_error(&self.path, source))?;
             disk::prune(self.path.parent().unwrap_or(&self.top), &self.top);
             return Ok(());

@@ -9,6 +9,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use fleet::{Done, peer, run, tks};
+use tsdb::Ulid;
+use tsdb::block::BlockWriter;
+use tsdb::meta::ThanosMeta;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -158,7 +161,8 @@ fn what_cannot_be_asked_is_said() {
         ("up --tsdb no/such/folder", 1, "no/such/folder"),
         ("up --tsdb tests", 1, "tests holds no block"),
         ("up --block tests", 1, "tests"),
-        ("up --bucket b.yaml", 1, "not built yet"),
+        ("up --objstore.config-file no/such/file", 1, "no/such/file"),
+        ("up --objstore.config-file Cargo.toml", 1, "Cargo.toml"),
         (
             "up --url http://127.0.0.1:1 --time soon",
             1,
@@ -206,6 +210,47 @@ fn help_has_examples() {
             done.stdout
         );
     }
+}
+
+#[test]
+fn a_bucket_answers_with_the_external_labels_of_its_blocks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bucket = folder.path().join("bucket");
+    fs::create_dir(&bucket).expect("a folder");
+    let mut block = BlockWriter::create(&bucket, Ulid::from_parts(1, 1)).expect("a block");
+    let samples: Vec<_> = (0..20).map(|at| (at * 30_000, at as f64)).collect();
+    block
+        .add_floats([("__name__", "a_total"), ("job", "x")], &samples)
+        .expect("added");
+    block.meta_mut().thanos = Some(ThanosMeta {
+        version: 1,
+        labels: [("cluster".to_owned(), "c".to_owned())].into(),
+        ..ThanosMeta::default()
+    });
+    block.finish().expect("written");
+    let config = folder.path().join("bucket.yaml");
+    let directory = bucket.display();
+    fs::write(
+        &config,
+        format!("type: FILESYSTEM\nconfig: {{ directory: {directory} }}\n"),
+    )
+    .expect("written");
+    let config = config.display().to_string();
+    let bucket = ["--objstore.config-file", config.as_str(), "-o", "csv"];
+    let done = promql(&[bucket.as_slice(), &["a_total", "--time", "300"]].concat()).expect(0);
+    let wanted = "time,__name__,cluster,job,value\n1970-01-01T00:05:00Z,a_total,c,x,10\n";
+    assert_eq!(done.stdout, wanted, "{}", done.stderr);
+    let range = [
+        "sum(rate(a_total[2m]))",
+        "--start",
+        "180",
+        "--end",
+        "240",
+        "--step",
+        "1m",
+    ];
+    let done = promql(&[bucket.as_slice(), &range].concat()).expect(0);
+    assert_eq!(done.stdout.lines().count(), 3, "{}", done.stdout);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub struct Hints {
     /// Milliseconds of the range selector; 0 if there is none.
     pub range: i64,
     pub grouping: Option<Grouping>,
-    /// The only labels that anybody reads; `None` when all are read.
+    /// The only labels that anybody reads; `None` when all are read. Without the others, series may look the same.
     pub projection: Option<Vec<String>>,
 }
 
@@ -144,13 +144,16 @@ impl std::fmt::Debug for Series {
 }
 
 /// Encoded samples of one series.
-pub trait Samples: Send {
+pub trait Samples: Send + Sync {
     /// Decodes all samples, in time order, timestamps strictly ascending, and appends them to `out`. Samples outside of the
     /// selected range may come too; whoever reads them looks at the timestamps.
     ///
     /// # Errors
     /// [`SelectError::Source`] for bytes that are no samples.
     fn read(&self, out: &mut Columns) -> Result<(), SelectError>;
+
+    /// About how many bytes are held as long as these samples are.
+    fn bytes(&self) -> usize;
 }
 
 /// Samples that are decoded already (tests, computed series).
@@ -167,5 +170,14 @@ impl Samples for Columns {
             out.extend_run(run.kind, run.len);
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let histogram = |h: &crate::FloatHistogram| {
+            let buckets = h.positive_buckets.len() + h.negative_buckets.len();
+            size_of::<crate::FloatHistogram>() + 8 * buckets
+        };
+        8 * (self.t.len() + self.v.len() + self.st.len())
+            + self.h.iter().map(histogram).sum::<usize>()
     }
 }

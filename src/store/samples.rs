@@ -56,6 +56,23 @@ impl Samples for ChunkSamples {
         dedup::merge(&decoded, range, self.reading.counter, out);
         Ok(())
     }
+
+    fn bytes(&self) -> usize {
+        let parts = |chunk: &AggrChunk| {
+            let AggrChunk {
+                raw,
+                count,
+                sum,
+                min,
+                max,
+                counter,
+                ..
+            } = chunk;
+            let parts = [raw, count, sum, min, max, counter].into_iter().flatten();
+            parts.map(|part| part.data.len()).sum::<usize>()
+        };
+        size_of_val(self.chunks.as_slice()) + self.chunks.iter().map(parts).sum::<usize>()
+    }
 }
 
 /// Packs overlapping chunks into replicas: each chunk goes to the first whose last chunk ends before it

@@ -42,6 +42,7 @@ pub(crate) enum PromqlCommand {
   tks promql query --url http://localhost:10902 'rate(a_total[5m])' --start -1d --step 5m -o plot
   tks promql query --tsdb data 'count(up)' --time 2026-01-02T03:04:05Z -o json
   tks promql query --block data/01ABC… 'sum by (job) (up)' -o csv
+  tks promql query --objstore.config-file bucket.yaml 'up' --start -30d --step 1h --max-source-resolution 1h
 
 Times are RFC 3339, seconds since 1970, `now`, or durations before or after now (-1h, +5m).
 With --start, --end or --step, or for a plot, all steps of a range are asked for: the last hour
@@ -69,6 +70,9 @@ pub(crate) struct PromqlQueryArgs {
     /// Give up after this time
     #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: std::time::Duration,
+    /// Over a bucket: the coarsest downsampled data that is taken
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
+    pub(crate) max_source_resolution: std::time::Duration,
     /// Over blocks: the most samples held at a time
     #[arg(long, default_value_t = 50_000_000, value_name = "N")]
     pub(crate) max_samples: usize,
@@ -92,9 +96,9 @@ pub(crate) struct SourceArgs {
     /// A folder of blocks, such as Prometheus's data folder (what is not in a block yet is not seen)
     #[arg(long, value_name = "DIR")]
     pub(crate) tsdb: Option<PathBuf>,
-    /// A bucket's configuration (not built yet)
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub(crate) bucket: Option<PathBuf>,
+    /// A bucket of blocks, by its configuration as YAML
+    #[arg(long = "objstore.config-file", value_name = "FILE")]
+    pub(crate) objstore: Option<PathBuf>,
 }
 
 /// Parts of the language that have to be enabled, by Prometheus's names.

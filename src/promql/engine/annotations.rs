@@ -113,6 +113,19 @@ impl Annotations {
         noted.notes.insert(text.to_owned(), note);
     }
 
+    /// Adds what was noted later.
+    pub(crate) fn append(&self, later: Self) {
+        let Noted { order, mut notes } = later.0.into_inner();
+        for text in order {
+            if let Some(note) = notes.remove(&text) {
+                self.add(note.severity, note.span, &text, note.monotonicity);
+                if let Some(here) = self.0.borrow_mut().notes.get_mut(&text) {
+                    here.occurrences += note.occurrences;
+                }
+            }
+        }
+    }
+
     /// All warnings and all infos as the API shows them.
     pub(crate) fn into_texts(self) -> (Vec<String>, Vec<String>) {
         let (mut warnings, mut infos) = (Vec::new(), Vec::new());

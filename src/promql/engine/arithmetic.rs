@@ -1,5 +1,7 @@
 //! Operators between numbers.
 
+use model::exact;
+
 use crate::parser::ast::BinaryOp;
 
 /// A scalar at each step.
@@ -67,8 +69,8 @@ pub(super) fn apply(op: BinaryOp, left: f64, right: f64) -> f64 {
         BinaryOp::Mul => left * right,
         BinaryOp::Div => left / right,
         BinaryOp::Mod => left % right,
-        BinaryOp::Pow => left.powf(right),
-        BinaryOp::Atan2 => left.atan2(right),
+        BinaryOp::Pow => exact::pow(left, right),
+        BinaryOp::Atan2 => exact::atan2(left, right),
         comparison => match compare(comparison, left, right) {
             Some(holds) => f64::from(u8::from(holds)),
             // Set operators have no scalar operands: the parser refuses them.

@@ -186,10 +186,7 @@ impl<'q> Evaluation<'q> {
             let weight = points.weight();
             self.query.hold(weight)?;
             held.weight += weight;
-            let points = Points {
-                floats: points.floats.as_slice().to_vec(),
-                histograms: std::mem::take(&mut points.histograms),
-            };
+            let points = points.take();
             held.rows.push(Row { head, points });
             Ok(())
         })?;

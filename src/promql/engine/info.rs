@@ -10,7 +10,7 @@ use super::evaluate::{Evaluation, Held, Sink};
 use super::matching::series_text;
 use super::merged::Merged;
 use super::points::{Head, Points, Row};
-use super::selector::{Show, as_selector, current};
+use super::selector::{Show, as_selector, current, repeat};
 use super::steps::Steps;
 use super::{Evaluated, QueryError};
 use crate::parser::ast::{At, Call, Expr, ExprKind, Subquery, TimeShift, ValueType};
@@ -94,7 +94,8 @@ impl Evaluation<'_> {
             function: "info".to_owned(),
             ..self.hints()
         };
-        self.query.each_series(&select, &mut |labels, samples| {
+        let stream = self.query.open(&select)?;
+        self.query.each_series(stream, &mut |labels, samples| {
             if !samples.h.is_empty() {
                 let series = series_text(&labels, &self.query.symbols);
                 return Err(QueryError::Execution(format!(
@@ -103,7 +104,7 @@ impl Evaluation<'_> {
             }
             let mut points = Points::default();
             current(samples, steps, lookback, Show::Milliseconds, &mut points);
-            self.repeat(steps, &mut points);
+            repeat(&mut points, steps, self.steps);
             self.query.hold(points.len())?;
             infos.weight += points.len();
             if !points.is_empty() {

@@ -14,12 +14,14 @@ mod binary;
 mod call;
 mod count_values;
 pub(crate) mod evaluate;
+mod flow;
 mod histograms;
 mod info;
 mod invariant;
 mod matching;
 mod merged;
 pub(crate) mod points;
+mod projection;
 pub(crate) mod query;
 pub(crate) mod range;
 mod ranked;
@@ -27,6 +29,7 @@ mod relabel;
 pub(crate) mod samples;
 mod selector;
 mod set;
+mod shared;
 mod sorting;
 mod steps;
 mod subquery;
@@ -42,7 +45,9 @@ use crate::parser::ParseError;
 use crate::parser::ast::{Expr, ValueType};
 use crate::parser::duration::{self, DurationError};
 use evaluate::Evaluation;
+use projection::Projections;
 use query::Query;
+use shared::Sharing;
 use steps::Steps;
 
 /// How queries are evaluated.
@@ -54,6 +59,8 @@ pub struct Options {
     pub max_samples: usize,
     /// The step of subqueries that name none, milliseconds.
     pub subquery_step: i64,
+    /// How many threads a query may work on, the one that asks included. The answer is the same for any number.
+    pub threads: usize,
     /// Names go with the answer, not with the function that makes them wrong
     /// (`--enable-feature=promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
@@ -64,12 +71,13 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Prometheus's: five minutes, fifty million, a minute, no features.
+    /// Prometheus's: five minutes, fifty million, a minute, one thread, no features.
     fn default() -> Self {
         Self {
             lookback: 300_000,
             max_samples: 50_000_000,
             subquery_step: 60_000,
+            threads: 1,
             delayed_name_removal: false,
             type_and_unit_labels: false,
             start_timestamps: false,
@@ -219,6 +227,8 @@ impl Engine {
             let mut query = Query::new(source, cancel, &self.options, Steps::instant(time));
             query.pins = invariant::has_pins(&expr);
             query.counts_only = histograms::CountsOnly::of(&expr);
+            query.projections = Projections::of(&expr);
+            query.sharing = Sharing::of(&expr, &Evaluation::new(&query));
             let value = Evaluation::new(&query).instant(&expr)?;
             Ok(query.answer(value))
         })
@@ -250,6 +260,8 @@ impl Engine {
             let mut query = Query::new(source, cancel, &self.options, steps);
             query.pins = invariant::has_pins(&expr);
             query.counts_only = histograms::CountsOnly::of(&expr);
+            query.projections = Projections::of(&expr);
+            query.sharing = Sharing::of(&expr, &Evaluation::new(&query));
             let value = Evaluation::new(&query).range(&expr)?;
             Ok(query.answer(value))
         })

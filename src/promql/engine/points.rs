@@ -55,6 +55,16 @@ impl Points {
         self.histograms.clear();
     }
 
+    /// The points in memory of their own; the buffers stay.
+    pub(crate) fn take(&mut self) -> Self {
+        let taken = Self {
+            floats: self.floats.as_slice().to_vec(),
+            histograms: self.histograms.drain(..).collect(),
+        };
+        self.floats.clear();
+        taken
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.floats.is_empty() && self.histograms.is_empty()
     }

@@ -2,9 +2,11 @@
 
 use super::arithmetic::Scalar;
 use super::evaluate::{Distinct, Evaluation, Sink, unsupported};
+use super::flow::Stage;
 use super::points::{Head, Point, Points, Value};
 use super::query::Query;
 use super::samples::{Borders, Samples, Window, Windows};
+use super::subquery::Ranged;
 use super::{Evaluated, QueryError};
 use crate::Span;
 use crate::functions::extended::{Reading, Wide};
@@ -14,7 +16,7 @@ use crate::functions::start::{self, Started};
 use crate::functions::trend;
 use crate::lexer::text::quote;
 use crate::parser::ast::{Call, Expr, ValueType};
-use model::Hints;
+use model::{Hints, Labels};
 
 /// A function over windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +103,68 @@ pub(crate) struct RangeCall<'c> {
     pub(crate) query: &'c Query<'c>,
     pub(crate) windows: Windows,
     /// The arguments that are no range vectors.
-    params: Vec<Scalar>,
+    params: &'c [Scalar],
     /// Where the range vector stands.
     pub(crate) span: Span,
     /// Where the first argument stands.
     first_span: Span,
+}
+
+/// The same for the series of any thread.
+#[derive(Clone)]
+struct OverWindows {
+    function: OverRange,
+    windows: Windows,
+    params: Vec<Scalar>,
+    span: Span,
+    first_span: Span,
+    /// The selector's series have no buckets from here on, since nobody reads them.
+    counts_only_from: Option<i64>,
+    scratch: Scratch,
+}
+
+impl OverWindows {
+    fn evaluate(
+        &mut self,
+        query: &Query<'_>,
+        mut head: Head,
+        samples: &Samples,
+        out: &mut Points,
+    ) -> Evaluated<Head> {
+        let call = RangeCall {
+            function: self.function,
+            query,
+            windows: self.windows,
+            params: &self.params,
+            span: self.span,
+            first_span: self.first_span,
+        };
+        call.evaluate(&head, samples, &mut self.scratch, out)?;
+        if out.is_empty() {
+            return Ok(head);
+        }
+        call.note_non_counter(&head, out);
+        if !self.function.keeps_name() || head.drop_name {
+            query.drop_name(&mut head);
+        }
+        Ok(head)
+    }
+}
+
+impl Stage for OverWindows {
+    fn points(
+        &mut self,
+        query: &Query<'_>,
+        labels: Labels,
+        samples: &mut Samples,
+        out: &mut Points,
+    ) -> Evaluated<Head> {
+        samples.drop_stale();
+        if let Some(mint) = self.counts_only_from {
+            super::histograms::drop_buckets(samples, mint);
+        }
+        self.evaluate(query, Head::from(labels), samples, out)
+    }
 }
 
 impl Evaluation<'_> {
@@ -128,31 +187,56 @@ impl Evaluation<'_> {
             return unsupported(span, format!("function {}", quote(name)));
         };
         refuse_borders(function, windows.borders, name)?;
-        let call = RangeCall {
+        let mut stage = OverWindows {
             function,
-            query: self.query,
             windows,
             params: self.params(call)?,
             span: arg.unwrap_parens().span,
             first_span: call.args[0].unwrap_parens().span,
+            counts_only_from: None,
+            scratch: Scratch::default(),
         };
-        let (mut points, mut scratch) = (Points::default(), Scratch::default());
         let mut distinct = Distinct::default();
-        self.each_ranged(&ranged, &mut |mut head, samples| {
-            points.clear();
-            call.evaluate(&head, samples, &mut scratch, &mut points)?;
-            if points.is_empty() {
-                return Ok(());
-            }
-            call.note_non_counter(&head, &points);
-            if !function.keeps_name() || head.drop_name {
-                self.query.drop_name(&mut head);
-            }
-            if !self.query.options.delayed_name_removal {
+        let compared = !self.query.options.delayed_name_removal && !self.is_projected(&ranged);
+        let mut sink = |head: Head, points: &mut Points| {
+            if compared {
                 distinct.insert(&head.labels)?;
             }
-            sink(head, &mut points)
-        })
+            sink(head, points)
+        };
+        match &ranged {
+            Ranged::Selector {
+                range,
+                windows,
+                hints,
+            } => {
+                let times = (windows.first_time(), windows.last_time());
+                let select = self.select(&range.selector, times, hints.clone());
+                let counts_only = self.query.counts_only.has(&range.selector);
+                stage.counts_only_from = counts_only.then_some(select.mint);
+                let stream = self.query.open_shared(&select, &range.selector)?;
+                self.query.flow(stream, stage, self.steps.count, &mut sink)
+            }
+            Ranged::Subquery { .. } => {
+                let mut points = Points::default();
+                self.each_ranged(&ranged, &mut |head, samples| {
+                    points.clear();
+                    let head = stage.evaluate(self.query, head, samples, &mut points)?;
+                    match points.is_empty() {
+                        true => Ok(()),
+                        false => sink(head, &mut points),
+                    }
+                })
+            }
+        }
+    }
+
+    /// Whether some labels of its series are not read. Such series have one name, and so stay apart without it.
+    fn is_projected(&self, ranged: &Ranged<'_>) -> bool {
+        match ranged {
+            Ranged::Selector { range, .. } => self.query.projections.get(&range.selector).is_some(),
+            Ranged::Subquery { .. } => false,
+        }
     }
 
     fn params(&self, call: &Call) -> Evaluated<Vec<Scalar>> {
@@ -187,7 +271,7 @@ pub(super) fn refuse_absent(borders: Borders) -> Evaluated {
 const CHECKED_EVERY: u32 = 1024;
 
 /// Buffers that are used again from series to series.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
     resets: Vec<usize>,
     values: Vec<f64>,

@@ -188,16 +188,13 @@ impl Windows {
                 time: self.steps.time(step),
                 start,
                 end,
-                t: &samples.t[floats.from..floats.to],
-                v: &samples.v[floats.from..floats.to],
-                first: floats.from,
-                ht: &samples.ht[histograms.from..histograms.to],
-                h: &samples.h[histograms.from..histograms.to],
-                st: samples.st.get(floats.from..floats.to).unwrap_or_default(),
-                hst: samples
-                    .hst
-                    .get(histograms.from..histograms.to)
-                    .unwrap_or_default(),
+                t: &samples.t[floats.range()],
+                v: &samples.v[floats.range()],
+                first: floats.from.at,
+                ht: &samples.ht[histograms.range()],
+                h: &samples.h[histograms.range()],
+                st: samples.st.get(floats.range()).unwrap_or_default(),
+                hst: samples.hst.get(histograms.range()).unwrap_or_default(),
             };
             visit(&window);
             if pinned {
@@ -213,18 +210,41 @@ impl Windows {
 /// Samples after one time up to another one, as indices.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reach {
-    from: usize,
-    to: usize,
+    from: Place,
+    to: Place,
 }
 
 impl Reach {
     #[inline]
     fn move_to(&mut self, t: &[Timestamp], after: Timestamp, up_to: Timestamp) {
-        self.to += t[self.to..].iter().take_while(|t| **t <= up_to).count();
-        self.from += t[self.from..self.to]
-            .iter()
-            .take_while(|t| **t <= after)
-            .count();
+        self.to.move_past(t, up_to);
+        self.from.move_past(&t[..self.to.at], after);
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        self.from.at..self.to.at
+    }
+}
+
+/// An index that moves forward through times, mostly as far as the time before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) at: usize,
+    stride: usize,
+}
+
+impl Place {
+    /// Moves behind the last time up to `time`.
+    #[inline]
+    pub(crate) fn move_past(&mut self, t: &[Timestamp], time: Timestamp) {
+        let mut at = (self.at + self.stride).min(t.len());
+        while at > self.at && t[at - 1] > time {
+            at -= 1;
+        }
+        while t.get(at).is_some_and(|t| *t <= time) {
+            at += 1;
+        }
+        (self.at, self.stride) = (at, at - self.at);
     }
 }
 

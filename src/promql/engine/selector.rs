@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use model::{Hints, Select, Timestamp, is_stale};
+use model::{Hints, Labels, Select, Timestamp, is_stale};
 
 use super::annotations::Annotations;
 use super::evaluate::{Evaluation, Sink};
+use super::flow::Stage;
 use super::points::{Head, HistogramPoint, Point, Points};
-use super::samples::{Borders, Samples, Windows};
+use super::query::Query;
+use super::samples::{Borders, Place, Samples, Windows};
 use super::steps::Steps;
 use super::subquery::Ranged;
 use super::{AnswerValue, Evaluated, QueryError, RangeSeries};
@@ -64,38 +66,16 @@ impl Evaluation<'_> {
         let lookback = self.query.options.lookback;
         let first = steps.start.saturating_sub(lookback).saturating_add(1);
         let select = self.select(selector, (first, steps.end), hints.clone());
-        let mut points = Points::default();
-        self.query.each_series(&select, &mut |labels, samples| {
-            points.clear();
-            self.query.drop_buckets(selector, select.mint, samples);
-            current(samples, steps, lookback, show, &mut points);
-            self.repeat(steps, &mut points);
-            if points.is_empty() {
-                return Ok(());
-            }
-            sink(Head::from(labels), &mut points)
-        })
-    }
-
-    /// What `@` fixed holds at every step.
-    pub(super) fn repeat(&self, steps: Steps, points: &mut Points) {
-        if steps.count >= self.steps.count {
-            return;
-        }
-        if let [Point { v, .. }] = *points.floats {
-            points.floats.clear();
-            let all = self.steps.all().map(|step| Point { step, v });
-            points.floats.extend(all);
-        }
-        if let [HistogramPoint { h, .. }] = points.histograms.as_slice() {
-            let h = Arc::clone(h);
-            points.histograms.clear();
-            let repeat = |step| HistogramPoint {
-                step,
-                h: Arc::clone(&h),
-            };
-            points.histograms.extend(self.steps.all().map(repeat));
-        }
+        let stage = Current {
+            counts_only: self.query.counts_only.has(selector),
+            mint: select.mint,
+            steps,
+            repeated: self.steps,
+            lookback,
+            show,
+        };
+        let stream = self.query.open_shared(&select, selector)?;
+        self.query.flow(stream, stage, self.steps.count, sink)
     }
 
     pub(super) fn select(
@@ -107,6 +87,7 @@ impl Evaluation<'_> {
         let matchers = selector.matchers.clone();
         let mut select = Select::new(Arc::clone(&self.query.symbols), matchers, mint, maxt);
         select.hints = hints;
+        select.hints.projection = self.query.projections.get(selector).cloned();
         select
     }
 
@@ -129,10 +110,13 @@ impl Evaluation<'_> {
         let times = (windows.first_time(), windows.last_time());
         let select = self.select(selector, times, hints.clone());
         let mut points = Points::default();
-        self.query.each_series(&select, &mut |labels, samples| {
+        let stream = self.query.open_shared(&select, selector)?;
+        self.query.each_series(stream, &mut |labels, samples| {
             points.clear();
             samples.drop_stale();
-            self.query.drop_buckets(selector, select.mint, samples);
+            if self.query.counts_only.has(selector) {
+                super::histograms::drop_buckets(samples, select.mint);
+            }
             let name = self.query.metric_name(&labels);
             let place = (name, span);
             windows.each(samples, |window| {
@@ -215,6 +199,58 @@ impl Evaluation<'_> {
     }
 }
 
+/// The current sample at each step.
+#[derive(Clone, Copy)]
+struct Current {
+    counts_only: bool,
+    mint: Timestamp,
+    /// Where it is looked at. One for all steps under `@`.
+    steps: Steps,
+    /// Those of the query.
+    repeated: Steps,
+    lookback: i64,
+    show: Show,
+}
+
+impl Stage for Current {
+    fn points(
+        &mut self,
+        _: &Query<'_>,
+        labels: Labels,
+        samples: &mut Samples,
+        out: &mut Points,
+    ) -> Evaluated<Head> {
+        if self.counts_only {
+            super::histograms::drop_buckets(samples, self.mint);
+        }
+        current(samples, self.steps, self.lookback, self.show, out);
+        repeat(out, self.steps, self.repeated);
+        Ok(Head::from(labels))
+    }
+}
+
+/// Where `@` fixed the one step that was looked at: what it holds is held at all steps.
+pub(super) fn repeat(points: &mut Points, looked_at: Steps, all: Steps) {
+    if looked_at.count >= all.count {
+        return;
+    }
+    if let [Point { v, .. }] = *points.floats {
+        points.floats.clear();
+        points
+            .floats
+            .extend(all.all().map(|step| Point { step, v }));
+    }
+    if let [HistogramPoint { h, .. }] = points.histograms.as_slice() {
+        let h = Arc::clone(h);
+        points.histograms.clear();
+        let repeat = |step| HistogramPoint {
+            step,
+            h: Arc::clone(&h),
+        };
+        points.histograms.extend(all.all().map(repeat));
+    }
+}
+
 fn no_histograms(borders: Borders) -> QueryError {
     let modifier = match borders {
         Borders::Smoothed => "smoothed",
@@ -243,14 +279,14 @@ pub(super) fn current(
     if samples.ht.is_empty() {
         return current_floats(samples, steps, lookback, show, out);
     }
-    let (mut floats, mut histograms) = (0, 0);
+    let (mut floats, mut histograms) = (Place::default(), Place::default());
     for step in steps.all() {
         let time = steps.time(step);
-        floats += until(&samples.t[floats..], time);
-        histograms += until(&samples.ht[histograms..], time);
+        floats.move_past(&samples.t, time);
+        histograms.move_past(&samples.ht, time);
         let oldest = time.saturating_sub(lookback);
-        let float = newest(&samples.t, floats).filter(|(_, t)| *t > oldest);
-        let histogram = newest(&samples.ht, histograms).filter(|(_, t)| *t > oldest);
+        let float = newest(&samples.t, floats.at).filter(|(_, t)| *t > oldest);
+        let histogram = newest(&samples.ht, histograms.at).filter(|(_, t)| *t > oldest);
         match (float, histogram) {
             (Some((at, t)), other) if other.is_none_or(|(_, other)| other < t) => {
                 let v = samples.v[at];
@@ -274,11 +310,11 @@ pub(super) fn current(
 
 fn current_floats(samples: &Samples, steps: Steps, lookback: i64, show: Show, out: &mut Points) {
     let Samples { t, v, st, .. } = samples;
-    let mut seen = 0;
+    let mut seen = Place::default();
     for step in steps.all() {
         let time = steps.time(step);
-        seen += until(&t[seen..], time);
-        let Some(last) = seen.checked_sub(1) else {
+        seen.move_past(t, time);
+        let Some(last) = seen.at.checked_sub(1) else {
             continue;
         };
         if t[last] > time.saturating_sub(lookback) && !is_stale(v[last]) {
@@ -286,11 +322,6 @@ fn current_floats(samples: &Samples, steps: Steps, lookback: i64, show: Show, ou
             out.floats.push(Point { step, v });
         }
     }
-}
-
-#[inline]
-fn until(t: &[Timestamp], time: Timestamp) -> usize {
-    t.iter().take_while(|t| **t <= time).count()
 }
 
 fn newest(t: &[Timestamp], seen: usize) -> Option<(usize, Timestamp)> {

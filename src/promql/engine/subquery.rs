@@ -96,6 +96,14 @@ impl Evaluation<'_> {
         )
     }
 
+    /// The steps of the subquery `expr`.
+    pub(super) fn steps_in(&self, expr: &Expr) -> Evaluated<Steps> {
+        match self.ranged(expr, self.hints())? {
+            Ranged::Subquery { steps, .. } => Ok(steps),
+            Ranged::Selector { windows, .. } => Ok(windows.steps),
+        }
+    }
+
     /// Reads the series of a range vector, one by one, without stale markers.
     pub(super) fn each_ranged(
         &self,
@@ -110,10 +118,12 @@ impl Evaluation<'_> {
             } => {
                 let times = (windows.first_time(), windows.last_time());
                 let select = self.select(&range.selector, times, hints.clone());
-                self.query.each_series(&select, &mut |labels, samples| {
+                let stream = self.query.open_shared(&select, &range.selector)?;
+                self.query.each_series(stream, &mut |labels, samples| {
                     samples.drop_stale();
-                    self.query
-                        .drop_buckets(&range.selector, select.mint, samples);
+                    if self.query.counts_only.has(&range.selector) {
+                        super::histograms::drop_buckets(samples, select.mint);
+                    }
                     visit(Head::from(labels), samples)
                 })
             }

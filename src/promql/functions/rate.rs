@@ -5,6 +5,9 @@
 use super::start;
 use crate::engine::samples::Window;
 
+/// Values that are compared at once.
+const COMPARED: usize = 64;
+
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
@@ -41,12 +44,20 @@ impl Rate {
     /// Finds the resets of a series: the indices of the values below their predecessor.
     pub(crate) fn find_resets(self, v: &[f64], resets: &mut Vec<usize>) {
         resets.clear();
-        if self.counter {
-            let falls = v
-                .windows(2)
-                .enumerate()
-                .filter(|(_, pair)| pair[1] < pair[0]);
-            resets.extend(falls.map(|(at, _)| at + 1));
+        if !self.counter {
+            return;
+        }
+        for start in (1..v.len()).step_by(COMPARED) {
+            let end = (start + COMPARED).min(v.len());
+            let pairs = || v[start - 1..end - 1].iter().zip(&v[start..end]);
+            // Without a branch for each value: mostly nothing falls.
+            let any = pairs().fold(false, |any, (before, now)| any | (now < before));
+            if any {
+                let falls = pairs()
+                    .zip(start..)
+                    .filter(|((before, now), _)| now < before);
+                resets.extend(falls.map(|(_, at)| at));
+            }
         }
     }
 

@@ -365,7 +365,7 @@ impl Query {
                     BinaryOp::Div => left / right,
                     BinaryOp::Mod if right == 0.0 => return Err(wrong(expr, "modulo by zero")),
                     BinaryOp::Mod => left % right,
-                    _ => left.powf(right),
+                    _ => model::exact::pow(left, right),
                 }
             }
         })

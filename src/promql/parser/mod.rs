@@ -89,6 +89,21 @@ pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     Ok(expr)
 }
 
+/// Reads the tokens of a text only: how many there are, the end included.
+///
+/// # Errors
+/// [`ParseError`] where there is none.
+pub fn scan(text: &str) -> Result<usize, ParseError> {
+    let (tokens, message) = lexer::tokens(text);
+    match tokens.last() {
+        Some(last) if last.kind == TokenKind::Error => Err(ParseError {
+            span: last.span,
+            message,
+        }),
+        _ => Ok(tokens.len()),
+    }
+}
+
 /// Reads a series selector, as `match[]` of the HTTP API has them. Whether it selects at least something (one matcher
 /// that does not match the empty string) is the caller's question.
 ///

@@ -84,6 +84,11 @@ impl Stats {
     }
 }
 
+/// The body of the answer to a query, piece by piece.
+pub fn answer_json(answer: Answer) -> impl Iterator<Item = Bytes> {
+    Pieces::new(answer, None)
+}
+
 fn respond(body: Body, no_store: bool) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();

@@ -34,6 +34,7 @@ use tower_http::compression::CompressionLayer;
 
 pub use error::{ApiError, ErrorType};
 pub use gate::Gate;
+pub use json::answer_json;
 use metrics::HttpMetrics;
 pub use source::{LabelSelect, Listing, Scope, Source};
 

@@ -59,6 +59,13 @@ pub(super) fn requested_spans(registry: &Registry) -> Histogram {
     )
 }
 
+/// The most threads of one query: beyond, series do not come fast enough for more.
+const MOST_THREADS: usize = 4;
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS))
+}
+
 /// A query that was understood.
 struct Job {
     expr: Expr,
@@ -81,6 +88,7 @@ impl Job {
         let options = Options {
             lookback: lookback.unwrap_or_else(|| api.lookback(scope.max_resolution)),
             max_samples: api.settings.max_samples,
+            threads: threads(),
             ..Options::default()
         };
         let limit = params.limit()?;

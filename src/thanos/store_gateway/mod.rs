@@ -4,6 +4,7 @@
 //! bucket is looked at again at every interval; while that fails, the blocks that are known are served.
 
 mod config;
+mod local;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use config::Config;
+pub use local::Local;
 pub use store::block::{Discovery, Relabel, RelabelError};
 pub use store::bucket::{Estimates, Limits};
 
@@ -41,6 +43,8 @@ pub enum Error {
     Sync(#[from] SyncError),
     #[error(transparent)]
     Net(#[from] net::NetError),
+    #[error("the loopback has no address")]
+    Address(#[source] std::io::Error),
 }
 
 /// Runs until `shutdown`.
@@ -118,13 +122,7 @@ async fn serve_and_sync(
     }
     tracing::info!(init_duration = ?start.elapsed(), "bucket store ready");
     probe.ready();
-    let info = GatewayInfo {
-        store: store.clone(),
-        ready: probe.clone(),
-    };
-    let routes = Routes::new(net::grpc::health(&probe))
-        .add_service(GatewayServer::new(store.clone()))
-        .add_service(InfoServer::new(info));
+    let routes = routes(&store, &probe);
     let tls = config.grpc_server_tls.clone();
     let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
     let grpc = async {
@@ -134,6 +132,17 @@ async fn serve_and_sync(
     };
     let (grpc, ()) = tokio::join!(grpc, keep_current(config, &store, &probe, &shutdown));
     Ok(grpc?)
+}
+
+/// The services of a gateway.
+fn routes(store: &Arc<BucketStore>, probe: &Probe) -> Routes {
+    let info = GatewayInfo {
+        store: store.clone(),
+        ready: probe.clone(),
+    };
+    Routes::new(net::grpc::health(probe))
+        .add_service(GatewayServer::new(store.clone()))
+        .add_service(InfoServer::new(info))
 }
 
 async fn first_sync(store: &BucketStore) -> Result<(), SyncError> {

@@ -37,7 +37,7 @@ fn append(mut part: Columns, out: &mut Columns) {
     }
 }
 
-fn forget_reset(hint: &mut CounterReset) {
+pub(super) fn forget_reset(hint: &mut CounterReset) {
     if *hint != CounterReset::Gauge {
         *hint = CounterReset::Unknown;
     }

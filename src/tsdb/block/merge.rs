@@ -10,9 +10,13 @@ use model::{
     SeriesStream, Symbols,
 };
 
+use super::read::Ahead;
 use super::select::{BlockSamples, Selected};
-use super::{Block, BlockError, chain, unreadable};
+use super::{Block, BlockError, chain, columns, unreadable};
 use crate::Ulid;
+
+/// The chunks of a batch are read together; a batch is cut once they have about so many bytes.
+const BATCH_BYTES: u64 = 4 << 20;
 
 /// Blocks, by time.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +86,7 @@ impl Queryable for Blocks {
                 select.limit
             },
             skip_samples: select.skip_samples,
+            projection: projection(select),
         };
         let wanted = self
             .0
@@ -103,6 +108,13 @@ struct Merged {
     /// Series that may still be given.
     left: usize,
     skip_samples: bool,
+    /// The names of the labels that are read, if not all are.
+    projection: Option<Vec<u32>>,
+}
+
+fn projection(select: &Select) -> Option<Vec<u32>> {
+    let names = select.hints.projection.as_ref()?;
+    Some(names.iter().map(|n| select.symbols.intern(n)).collect())
 }
 
 impl Merged {
@@ -120,39 +132,73 @@ impl Merged {
         Ok(())
     }
 
-    fn next_series(&mut self) -> Result<Option<Series>, BlockError> {
+    fn next_series(&mut self) -> Result<Option<Found>, BlockError> {
         let Some(first) = self.heads.pop() else {
             return Ok(None);
         };
         let labels = first.labels;
-        let mut parts = vec![first.samples];
+        let mut parts = vec![(first.at, first.samples)];
         self.advance(first.at)?;
         while self.heads.peek().is_some_and(|head| head.labels == labels)
             && let Some(head) = self.heads.pop()
         {
-            parts.push(head.samples);
+            parts.push((head.at, head.samples));
             self.advance(head.at)?;
         }
-        let samples: Box<dyn Samples> = if self.skip_samples {
-            Box::new(Columns::default())
-        } else {
-            Box::new(Chained(parts))
-        };
-        Ok(Some(Series { labels, samples }))
+        Ok(Some(Found { labels, parts }))
+    }
+
+    /// The next series whose chunks are read together.
+    fn next_found(&mut self) -> Result<Vec<Found>, BlockError> {
+        let mut ahead: Vec<Ahead> = Vec::new();
+        ahead.resize_with(self.sources.len(), Ahead::default);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while found.len() < MAX_BATCH.min(self.left)
+            && bytes < BATCH_BYTES
+            && let Some(series) = self.next_series()?
+        {
+            if !self.skip_samples {
+                let wanted =
+                    |(at, samples): &(usize, BlockSamples)| ahead[*at].want(&samples.chunks);
+                bytes += series.parts.iter().map(wanted).sum::<u64>();
+            }
+            found.push(series);
+        }
+        self.left -= found.len();
+        let ahead = ahead.into_iter().map(|ahead| Arc::new(ahead.complete()));
+        let ahead: Vec<Arc<Ahead>> = ahead.collect();
+        for (at, samples) in found.iter_mut().flat_map(|found| &mut found.parts) {
+            samples.ahead = Arc::clone(&ahead[*at]);
+        }
+        Ok(found)
     }
 }
 
 impl SeriesStream for Merged {
     fn next(&mut self) -> Result<Option<Batch>, SelectError> {
-        let mut batch = Batch::new();
-        while batch.len() < MAX_BATCH.min(self.left)
-            && let Some(series) = self.next_series()?
-        {
-            batch.push(series);
-        }
-        self.left -= batch.len();
+        let found = self.next_found()?;
+        let samples = |parts| -> Box<dyn Samples> {
+            match self.skip_samples {
+                true => Box::new(Columns::default()),
+                false => Box::new(Chained(parts)),
+            }
+        };
+        let batch = found.into_iter().map(|Found { mut labels, parts }| {
+            if let Some(names) = &self.projection {
+                labels.retain(|name, _| names.contains(&name));
+            }
+            let samples = samples(parts);
+            Series { labels, samples }
+        });
+        let batch: Batch = batch.collect();
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }
+}
+
+/// A series, and what each source has of it.
+struct Found {
+    labels: Labels,
+    parts: Vec<(usize, BlockSamples)>,
 }
 
 /// The next series of a source. The smallest label set, then the earliest source, is the greatest.
@@ -184,21 +230,34 @@ impl PartialEq for Head {
 
 impl Eq for Head {}
 
-/// The samples of one series in several blocks.
-struct Chained(Vec<BlockSamples>);
+/// The samples of one series in several blocks, by time.
+struct Chained(Vec<(usize, BlockSamples)>);
 
 impl Samples for Chained {
     fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
-        if let [only] = self.0.as_slice() {
-            return Ok(only.decode(out)?);
+        let start = out.len();
+        let (mut ends, mut overlap) = (Vec::new(), false);
+        for (_, samples) in &self.0 {
+            let (before, histograms) = (out.len(), out.h.len());
+            samples.decode(out)?;
+            if let (true, Some(first)) = (self.0.len() > 1, out.h.get_mut(histograms)) {
+                chain::forget_reset(&mut first.counter_reset);
+            }
+            let follows =
+                before == start || out.t.get(before).is_none_or(|t| *t > out.t[before - 1]);
+            overlap |= !follows;
+            ends.push(before);
         }
-        let mut parts = Vec::with_capacity(self.0.len());
-        for samples in &self.0 {
-            let mut part = Columns::default();
-            samples.decode(&mut part)?;
-            parts.push(part);
+        if overlap {
+            let parts = ends.into_iter().rev().map(|at| columns::split_off(out, at));
+            let mut parts: Vec<Columns> = parts.collect();
+            parts.reverse();
+            chain::chain(parts, out);
         }
-        chain::chain(parts, out);
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, samples)| samples.bytes()).sum()
     }
 }

@@ -1,14 +1,15 @@
 //! Reading postings, series and chunks out of a block's files, in large pieces.
 
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use model::{Cancel, Matcher};
 
 use crate::corrupt::Corrupt;
-use crate::index::{ChunkMeta, SeriesEntry};
+use crate::index::{ChunkMeta, ChunkRef, SeriesEntry};
 use crate::postings::{Plan, Postings};
 use crate::range::{FileRange, RangeRead};
 use crate::segment::{self, Frame};
@@ -21,7 +22,7 @@ const SERIES_WINDOW: u64 = 64 << 10;
 const GAP: u64 = 16 << 10;
 const MOST_AT_ONCE: u64 = 1 << 20;
 /// What the last chunk of a piece is taken to have: most have less.
-const CHUNK_GUESS: u64 = 4 << 10;
+pub(super) const CHUNK_GUESS: u64 = 4 << 10;
 
 impl Files {
     pub(super) fn index_path(&self) -> PathBuf {
@@ -72,56 +73,152 @@ impl Files {
         Postings::parse(&bytes, range.start).map_err(|e| self.damaged_index(e))
     }
 
-    fn segment(&self, segment: u32) -> Result<(&FileRange, PathBuf), BlockError> {
-        let path = self.folder.join(segment::file_name(segment));
-        match self.segments.get(segment as usize) {
-            Some(file) => Ok((file, path)),
-            None => Err(unreadable(&path, std::io::ErrorKind::NotFound.into())),
-        }
+    pub(super) fn segment_path(&self, segment: u32) -> PathBuf {
+        self.folder.join(segment::file_name(segment))
     }
 
-    /// Reads chunks, and calls `each` with everyone, its checksum checked.
+    fn segment(&self, segment: u32) -> Result<&FileRange, BlockError> {
+        let missing = || unreadable(&self.segment_path(segment), io::ErrorKind::NotFound.into());
+        self.segments.get(segment as usize).ok_or_else(missing)
+    }
+
+    /// Reads chunks, and calls `each` with everyone, its checksum checked. What is in `ahead` is not read again.
     pub(super) fn read_chunks(
         &self,
         chunks: &[ChunkMeta],
+        ahead: &Ahead,
         mut each: impl FnMut(&ChunkMeta, Frame<'_>) -> Result<(), BlockError>,
     ) -> Result<(), BlockError> {
         let mut rest = chunks;
         while let Some(first) = rest.first() {
             let together = in_one_piece(rest);
-            let (file, path) = self.segment(first.chunk.segment())?;
-            let start = u64::from(first.chunk.offset());
-            let last = u64::from(rest[together - 1].chunk.offset());
-            let end = (last + CHUNK_GUESS).min(file.size());
-            let bytes = file
-                .read(start..end)
-                .map_err(|source| unreadable(&path, source))?;
+            let (start, bytes) = match ahead.piece(first.chunk, self)? {
+                Some(found) => found,
+                None => {
+                    let last = rest[together - 1].chunk;
+                    let start = u64::from(first.chunk.offset());
+                    let range = start..u64::from(last.offset()) + CHUNK_GUESS;
+                    (start, self.read_segment(first.chunk.segment(), range)?)
+                }
+            };
             for chunk in &rest[..together] {
                 let at = u64::from(chunk.chunk.offset());
                 // A reference that lies may point behind the file's end.
                 let piece = bytes.get((at - start) as usize..).unwrap_or_default();
-                let mut whole = Bytes::new();
-                let frame = match Frame::parse(piece, at) {
-                    Err(error) if within(&error, at, file.size()) => {
-                        let needs = error.needs().unwrap_or_default();
-                        whole = file
-                            .read(at..at + needs)
-                            .map_err(|source| unreadable(&path, source))?;
-                        Frame::parse(&whole, at)
-                    }
-                    parsed => parsed,
-                };
-                let frame = frame.and_then(|frame| frame.check().map(|()| frame));
-                let path = path.clone();
-                each(
-                    chunk,
-                    frame.map_err(|source| BlockError::Damaged { path, source })?,
-                )?;
-                drop(whole);
+                self.read_chunk(chunk, piece, &mut each)?;
             }
             rest = &rest[together..];
         }
         Ok(())
+    }
+
+    /// Reads the chunk at the beginning of `piece`, or from the file if it does not end there.
+    fn read_chunk(
+        &self,
+        chunk: &ChunkMeta,
+        piece: &[u8],
+        each: &mut impl FnMut(&ChunkMeta, Frame<'_>) -> Result<(), BlockError>,
+    ) -> Result<(), BlockError> {
+        let (segment, at) = (chunk.chunk.segment(), u64::from(chunk.chunk.offset()));
+        let damaged = |source| BlockError::Damaged {
+            path: self.segment_path(segment),
+            source,
+        };
+        let whole;
+        let frame = match Frame::parse(piece, at) {
+            Err(error) if within(&error, at, self.segment(segment)?.size()) => {
+                let needs = error.needs().unwrap_or_default();
+                whole = self.read_segment(segment, at..at + needs)?;
+                Frame::parse(&whole, at)
+            }
+            parsed => parsed,
+        };
+        let frame = frame.map_err(damaged)?;
+        frame.check().map_err(damaged)?;
+        each(chunk, frame)
+    }
+
+    /// The bytes of `range` of a segment, as far as it goes.
+    fn read_segment(&self, segment: u32, range: Range<u64>) -> Result<Bytes, BlockError> {
+        let file = self.segment(segment)?;
+        let range = range.start..range.end.min(file.size());
+        let read = file.read(range);
+        read.map_err(|source| unreadable(&self.segment_path(segment), source))
+    }
+}
+
+/// Pieces of segments that the chunks of several series lie in. Each is read when the first of them is.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(Vec<Piece>);
+
+#[derive(Debug)]
+struct Piece {
+    segment: u32,
+    range: Range<u64>,
+    bytes: OnceLock<Bytes>,
+}
+
+impl Piece {
+    fn begin(&self) -> (u32, u64) {
+        (self.segment, self.range.start)
+    }
+}
+
+impl Ahead {
+    /// Takes the chunks of one more series, which mostly lie behind those of the one before. Returns how many bytes
+    /// more there are to read.
+    pub(super) fn want(&mut self, chunks: &[ChunkMeta]) -> u64 {
+        let mut more = 0;
+        for chunk in chunks {
+            let (segment, at) = (chunk.chunk.segment(), u64::from(chunk.chunk.offset()));
+            let end = at + CHUNK_GUESS;
+            match self.0.last_mut() {
+                Some(Piece {
+                    segment: last,
+                    range,
+                    ..
+                }) if *last == segment
+                    && (range.start..=range.end + GAP).contains(&at)
+                    && end - range.start <= MOST_AT_ONCE =>
+                {
+                    more += end.saturating_sub(range.end);
+                    range.end = range.end.max(end);
+                }
+                _ => {
+                    more += CHUNK_GUESS;
+                    self.0.push(Piece {
+                        segment,
+                        range: at..end,
+                        bytes: OnceLock::new(),
+                    });
+                }
+            }
+        }
+        more
+    }
+
+    /// No more series come.
+    pub(super) fn complete(mut self) -> Self {
+        self.0.sort_by_key(Piece::begin);
+        self
+    }
+
+    /// The bytes from `chunk` on and the place in the segment where they begin, if a piece has it.
+    fn piece(&self, chunk: ChunkRef, files: &Files) -> Result<Option<(u64, Bytes)>, BlockError> {
+        let at = (chunk.segment(), u64::from(chunk.offset()));
+        let after = self.0.partition_point(|piece| piece.begin() <= at);
+        let found = after.checked_sub(1).map(|before| &self.0[before]);
+        let Some(piece) = found.filter(|p| p.segment == at.0 && p.range.contains(&at.1)) else {
+            return Ok(None);
+        };
+        let bytes = match piece.bytes.get() {
+            Some(bytes) => bytes.clone(),
+            None => {
+                let bytes = files.read_segment(piece.segment, piece.range.clone())?;
+                piece.bytes.get_or_init(|| bytes).clone()
+            }
+        };
+        Ok(Some((piece.range.start, bytes)))
     }
 }
 

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::vec;
 
-use model::{Cancel, Columns, Labels, Samples, Select, SelectError, Symbols};
+use model::{Cancel, Columns, Labels, Select, Symbols};
 
 use crate::chunk::{self, Encoding};
 use crate::index::{ChunkMeta, SeriesEntry};
-use crate::segment;
 use crate::tombstone::Interval;
 
-use super::read::SeriesReader;
+use super::read::{Ahead, CHUNK_GUESS, SeriesReader};
 use super::{Block, BlockError, Files, chain, columns};
 
 /// The series of one block that a select asks for, one by one, in label order.
@@ -24,9 +23,18 @@ pub(super) struct Selected {
     request: Arc<Symbols>,
     /// The block's symbols as those of the request.
     known: HashMap<u32, u32, foldhash::fast::RandomState>,
+    /// The labels of the series before.
+    last: Vec<Label>,
     mint: i64,
     maxt: i64,
     cancel: Cancel,
+}
+
+/// A label by the symbols of the block, and by those of the request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Label {
+    here: Option<(u32, u32)>,
+    request: (u32, u32),
 }
 
 impl Block {
@@ -43,6 +51,7 @@ impl Block {
             entry: SeriesEntry::default(),
             request: select.symbols.clone(),
             known: HashMap::default(),
+            last: Vec::new(),
             mint: select.mint,
             maxt: select.maxt,
             cancel: cancel.clone(),
@@ -75,6 +84,7 @@ impl Selected {
                 files: self.files.clone(),
                 chunks,
                 deleted: deleted.into(),
+                ahead: Arc::default(),
             };
             let labels = self.labels()?;
             return Ok(Some((labels, samples)));
@@ -82,13 +92,21 @@ impl Selected {
         Ok(None)
     }
 
+    /// Most labels of a series are those of the one before.
     fn labels(&mut self) -> Result<Labels, BlockError> {
-        let mut pairs = Vec::with_capacity(self.entry.labels.len());
-        for at in 0..self.entry.labels.len() {
-            let (name, value) = self.entry.labels[at];
-            pairs.push((self.intern(name)?, self.intern(value)?));
+        let count = self.entry.labels.len();
+        self.last.resize(count, Label::default());
+        for at in 0..count {
+            let here = self.entry.labels[at];
+            if self.last[at].here != Some(here) {
+                let request = (self.intern(here.0)?, self.intern(here.1)?);
+                let here = Some(here);
+                self.last[at] = Label { here, request };
+            }
         }
-        Ok(Labels::from_sorted_ids(pairs))
+        Ok(Labels::from_sorted_ids(
+            self.last.iter().map(|label| label.request),
+        ))
     }
 
     fn intern(&mut self, symbol: u32) -> Result<u32, BlockError> {
@@ -114,8 +132,10 @@ fn is_covered(chunk: &ChunkMeta, deleted: &[Interval]) -> bool {
 #[derive(Debug)]
 pub(super) struct BlockSamples {
     files: Arc<Files>,
-    chunks: Vec<ChunkMeta>,
+    pub(super) chunks: Vec<ChunkMeta>,
     deleted: Box<[Interval]>,
+    /// What is read together with the series around.
+    pub(super) ahead: Arc<Ahead>,
 }
 
 impl BlockSamples {
@@ -123,29 +143,27 @@ impl BlockSamples {
         let start = out.len();
         let mut last = None;
         let mut overlapping = Vec::new();
-        self.files.read_chunks(&self.chunks, |meta, frame| {
-            let before = out.len();
-            let undecodable = |source| BlockError::Chunk {
-                path: self
-                    .files
-                    .folder
-                    .join(segment::file_name(meta.chunk.segment())),
-                offset: meta.chunk.offset(),
-                source,
-            };
-            let encoding = Encoding::from_byte(frame.encoding).map_err(undecodable)?;
-            chunk::decode(encoding, frame.data, out).map_err(undecodable)?;
-            if out
-                .t
-                .get(before)
-                .is_some_and(|t| last.is_some_and(|last| *t <= last))
-            {
-                overlapping.push(columns::split_off(out, before));
-            } else {
-                last = out.t[before..].last().copied().or(last);
-            }
-            Ok(())
-        })?;
+        self.files
+            .read_chunks(&self.chunks, &self.ahead, |meta, frame| {
+                let before = out.len();
+                let undecodable = |source| BlockError::Chunk {
+                    path: self.files.segment_path(meta.chunk.segment()),
+                    offset: meta.chunk.offset(),
+                    source,
+                };
+                let encoding = Encoding::from_byte(frame.encoding).map_err(undecodable)?;
+                chunk::decode(encoding, frame.data, out).map_err(undecodable)?;
+                if out
+                    .t
+                    .get(before)
+                    .is_some_and(|t| last.is_some_and(|last| *t <= last))
+                {
+                    overlapping.push(columns::split_off(out, before));
+                } else {
+                    last = out.t[before..].last().copied().or(last);
+                }
+                Ok(())
+            })?;
         if !overlapping.is_empty() {
             // Prometheus writes none of these; some tools did.
             overlapping.insert(0, columns::split_off(out, start));
@@ -159,8 +177,14 @@ impl BlockSamples {
     }
 }
 
-impl Samples for BlockSamples {
-    fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
-        Ok(self.decode(out)?)
+impl BlockSamples {
+    /// About how many bytes its chunks have.
+    pub(super) fn bytes(&self) -> usize {
+        let apart = self.chunks.windows(2).map(|pair| {
+            let gap = pair[1].chunk.0.saturating_sub(pair[0].chunk.0);
+            gap.min(CHUNK_GUESS)
+        });
+        let bytes = apart.sum::<u64>() + CHUNK_GUESS;
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 }

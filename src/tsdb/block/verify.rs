@@ -10,7 +10,7 @@ use crate::index::SeriesEntry;
 use crate::meta::Stats;
 use crate::segment::Frame;
 
-use super::read::SeriesReader;
+use super::read::{Ahead, SeriesReader};
 use super::{Block, BlockError};
 
 /// Findings that are told one by one; further ones are counted only.
@@ -174,27 +174,29 @@ impl Walk<'_> {
         }
         let scratch = &mut self.scratch;
         let mut at = 0;
-        self.block.0.read_chunks(&entry.chunks, |meta, frame| {
-            found.stats.num_chunks += 1;
-            scratch.clear();
-            let aggregated = frame.encoding == aggr::ENCODING;
-            if let Err(text) = decode(frame, scratch) {
-                let offset = meta.chunk.offset();
-                let text = format!("chunk {at} of series {series}, at byte {offset}: {text}");
-                found.tell(Finding::Unreadable(text));
-            } else {
-                count(scratch, aggregated, &mut found.stats);
-                if !scratch.t.is_sorted_by(|a, b| a < b) {
-                    found.tell(Finding::SampleOrder { series, chunk: at });
+        self.block
+            .0
+            .read_chunks(&entry.chunks, &Ahead::default(), |meta, frame| {
+                found.stats.num_chunks += 1;
+                scratch.clear();
+                let aggregated = frame.encoding == aggr::ENCODING;
+                if let Err(text) = decode(frame, scratch) {
+                    let offset = meta.chunk.offset();
+                    let text = format!("chunk {at} of series {series}, at byte {offset}: {text}");
+                    found.tell(Finding::Unreadable(text));
+                } else {
+                    count(scratch, aggregated, &mut found.stats);
+                    if !scratch.t.is_sorted_by(|a, b| a < b) {
+                        found.tell(Finding::SampleOrder { series, chunk: at });
+                    }
+                    let times = (scratch.t.first().copied(), scratch.t.last().copied());
+                    if times != (Some(meta.mint), Some(meta.maxt)) {
+                        found.tell(Finding::ChunkTime { series, chunk: at });
+                    }
                 }
-                let times = (scratch.t.first().copied(), scratch.t.last().copied());
-                if times != (Some(meta.mint), Some(meta.maxt)) {
-                    found.tell(Finding::ChunkTime { series, chunk: at });
-                }
-            }
-            at += 1;
-            Ok(())
-        })
+                at += 1;
+                Ok(())
+            })
     }
 }
 

@@ -1,11 +1,13 @@
-//! Asks blocks on disk, with the engine of this binary.
+//! Asks blocks on disk or in a bucket, with the engine of this binary.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{Cancel, Cancelled, FloatHistogram, Labels, Queryable, Symbols};
 use promql::{Answer, AnswerValue, Engine, Options, QueryError, RangeSeries};
 use serde_json::{Map, Value as Json, json};
+use thanos::store_gateway::{Config, Local};
+use tokio::runtime::Runtime;
 use tsdb::block::{Block, Blocks};
 
 use super::answer::{point_json, time_json};
@@ -18,15 +20,16 @@ use crate::diagnostic::{Failure, Result};
 pub(super) fn ask(args: &PromqlQueryArgs, expr: &str, when: When) -> Result<Json> {
     let parsed = promql::parse_with(expr, args.features.features());
     let parsed = parsed.map_err(|error| mistake(expr, &error))?;
-    let blocks = blocks(&args.source)?;
+    let source = Source::open(args)?;
     let engine = Engine::new(Options {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
         lookback: i64::try_from(args.lookback_delta.as_millis()).unwrap_or(i64::MAX),
         max_samples: args.max_samples,
         ..Options::default()
     });
     let cancel = Cancel::new();
     let timer = alarm(&cancel, args.timeout);
-    let source: &dyn Queryable = &blocks;
+    let source = &*source.series;
     let answer = match when {
         When::At(time) => engine.instant(source, &parsed, time, &cancel),
         When::Range { start, end, step } => {
@@ -50,6 +53,47 @@ fn alarm(cancel: &Cancel, timeout: Duration) -> std::sync::mpsc::Sender<()> {
         }
     });
     done
+}
+
+/// Who has the series.
+struct Source {
+    series: Box<dyn Queryable>,
+    /// What its tasks run on.
+    _runtime: Option<Runtime>,
+}
+
+impl Source {
+    fn open(args: &PromqlQueryArgs) -> Result<Self> {
+        if let Some(file) = &args.source.objstore {
+            return Self::open_bucket(file, args.max_source_resolution);
+        }
+        Ok(Self {
+            series: Box::new(blocks(&args.source)?),
+            _runtime: None,
+        })
+    }
+
+    fn open_bucket(file: &Path, max_resolution: Duration) -> Result<Self> {
+        let config = objstore::Config::load(&objstore::Source::File(file.to_owned()));
+        let config = config.map_err(|error| Failure::from_error(&error))?;
+        let config = config
+            .ok_or_else(|| Failure::new(format!("{} configures no bucket", file.display())))?;
+        let config = Config {
+            cache_index_header: false,
+            ..Config::new(config)
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::io("cannot start", &error))?;
+        let max_resolution = i64::try_from(max_resolution.as_millis()).unwrap_or(i64::MAX);
+        let bucket = runtime.block_on(Local::open(&config, max_resolution));
+        Ok(Self {
+            series: Box::new(bucket.map_err(|error| Failure::from_error(&error))?),
+            _runtime: Some(runtime),
+        })
+    }
 }
 
 fn blocks(source: &SourceArgs) -> Result<Blocks> {

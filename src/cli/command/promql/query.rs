@@ -23,26 +23,22 @@ pub(super) fn run(args: &PromqlQueryArgs, printer: &Printer) -> Result<Exit> {
         url,
         block,
         tsdb,
-        bucket,
+        objstore,
     } = &args.source;
     let now = jiff::Timestamp::now().as_millisecond();
     let when = when(args, now, args.output == PromqlOutput::Plot)?;
     let (body, answer) = match url {
-        Some(url) if block.is_empty() && tsdb.is_none() => {
+        Some(url) => {
             let (body, answer) = runtime()?.block_on(http::ask(url, expr, when, args.timeout))?;
             (Some(body), answer)
         }
-        _ if bucket.is_some() => {
-            return Err(Failure::new("queries over a bucket are not built yet")
-                .help("--url of a querier that has a store gateway over it, or --block with a block copied from it"));
-        }
-        _ if block.is_empty() && tsdb.is_none() => {
+        None if block.is_empty() && tsdb.is_none() && objstore.is_none() => {
             return Err(usage(
                 "nobody to ask",
-                "one of --url URL, --block DIR, --tsdb DIR",
+                "one of --url URL, --block DIR, --tsdb DIR, --objstore.config-file FILE",
             ));
         }
-        _ => (None, engine::ask(args, expr, when)?),
+        None => (None, engine::ask(args, expr, when)?),
     };
     notes(&answer, printer);
     let text = match args.output {

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use model::{CounterReset, FloatHistogram, Timestamp};
 
-use crate::engine::query::Query;
 use crate::engine::samples::Samples;
 use crate::parser::ast::{BinaryOp, Expr, ExprKind, VectorSelector};
 
 /// The selectors of a query whose buckets nobody reads, by where they lie in the tree.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CountsOnly(HashSet<*const VectorSelector>);
+pub(crate) struct CountsOnly(HashSet<usize>);
 
 impl CountsOnly {
     pub(in crate::engine) fn of(expr: &Expr) -> Self {
@@ -22,14 +21,19 @@ impl CountsOnly {
         found
     }
 
+    /// Whether nobody reads the buckets of `selector`.
+    pub(in crate::engine) fn has(&self, selector: &VectorSelector) -> bool {
+        self.0.contains(&std::ptr::from_ref(selector).addr())
+    }
+
     /// `counted`: a function of counts stands above.
     fn find(&mut self, expr: &Expr, mut counted: bool) {
         match &expr.kind {
             ExprKind::Selector(selector) if counted => {
-                self.0.insert(std::ptr::from_ref(selector));
+                self.0.insert(std::ptr::from_ref(selector).addr());
             }
             ExprKind::Range(range) if counted => {
-                self.0.insert(std::ptr::from_ref(&range.selector));
+                self.0.insert(std::ptr::from_ref(&range.selector).addr());
             }
             // A subquery needs the buckets to tell resets.
             ExprKind::Subquery(_) => return,
@@ -51,29 +55,19 @@ impl CountsOnly {
     }
 }
 
-impl Query<'_> {
-    /// Drops the buckets of the histograms from `mint` on if only counts of `selector` are read.
-    pub(in crate::engine) fn drop_buckets(
-        &self,
-        selector: &VectorSelector,
-        mint: Timestamp,
-        samples: &mut Samples,
-    ) {
-        if samples.ht.is_empty() || !self.counts_only.0.contains(&std::ptr::from_ref(selector)) {
-            return;
-        }
-        let first = samples.ht.partition_point(|t| *t < mint);
-        let mut last: Option<Arc<FloatHistogram>> = None;
-        for h in samples.h[first..].iter_mut().filter(|h| !h.is_stale()) {
-            let counts = FloatHistogram {
-                counter_reset: reset(h, last.as_deref()),
-                schema: h.schema,
-                count: h.count,
-                sum: h.sum,
-                ..FloatHistogram::default()
-            };
-            last = Some(std::mem::replace(h, Arc::new(counts)));
-        }
+/// Drops the buckets of the histograms from `mint` on.
+pub(in crate::engine) fn drop_buckets(samples: &mut Samples, mint: Timestamp) {
+    let first = samples.ht.partition_point(|t| *t < mint);
+    let mut last: Option<Arc<FloatHistogram>> = None;
+    for h in samples.h[first..].iter_mut().filter(|h| !h.is_stale()) {
+        let counts = FloatHistogram {
+            counter_reset: reset(h, last.as_deref()),
+            schema: h.schema,
+            count: h.count,
+            sum: h.sum,
+            ..FloatHistogram::default()
+        };
+        last = Some(std::mem::replace(h, Arc::new(counts)));
     }
 }
 

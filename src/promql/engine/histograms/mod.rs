@@ -18,7 +18,7 @@ use model::{CounterReset, FloatHistogram};
 
 use super::points::HistogramPoint;
 
-pub(super) use counts::CountsOnly;
+pub(super) use counts::{CountsOnly, drop_buckets};
 pub(super) use fold::HistogramFolds;
 pub(super) use operator::{Outcome, operate};
 pub(super) use window::between;

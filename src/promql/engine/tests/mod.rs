@@ -1,10 +1,11 @@
 //! What the engine answers, over series in memory.
 
+mod flow;
 mod functions;
+mod hostile;
 mod memory;
 mod operators;
 mod properties;
-mod speed;
 
 use model::{Cancel, Cancelled, Grouping};
 

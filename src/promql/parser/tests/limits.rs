@@ -65,9 +65,9 @@ fn a_mebibyte_is_read_or_refused_in_time() {
     ] {
         let _ = all(&text);
     }
-    // In release builds it takes a fraction of this.
+    // What takes quadratic time takes hours; a busy machine and a debug build take half a minute.
     assert!(
-        begun.elapsed() < Duration::from_secs(20),
+        begun.elapsed() < Duration::from_secs(300),
         "{:?}",
         begun.elapsed()
     );

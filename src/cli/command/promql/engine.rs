@@ -75,7 +75,9 @@ impl Source {
 
     fn open_bucket(file: &Path, max_resolution: Duration) -> Result<Self> {
         let config = objstore::Config::load(&objstore::Source::File(file.to_owned()));
-        let config = config.map_err(|error| Failure::from_error(&error))?;
+        let config = config.map_err(|error| {
+            Failure::from_error(&error).help(format!("it was read from {}", file.display()))
+        })?;
         let config = config
             .ok_or_else(|| Failure::new(format!("{} configures no bucket", file.display())))?;
         let config = Config {

@@ -17,6 +17,9 @@ use super::bits::{BitReader, BitWriter};
 /// Bits of the number by how many ones stand before it.
 const SIZES: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
 
+/// The first class that is longer than what [`BitReader::peek`] shows.
+const LONG: u32 = 7;
+
 /// How many bits the prefix of a class has, with its ending zero.
 fn prefix(class: u32) -> u32 {
     (class + 1).min(8)
@@ -24,25 +27,32 @@ fn prefix(class: u32) -> u32 {
 
 impl BitReader<'_> {
     /// The number's bits and how many those are.
-    #[inline]
+    #[inline(always)]
     fn read_class(&mut self) -> (u64, u32) {
         let head = self.peek();
-        let class = (!head).leading_zeros().min(8);
+        let class = (!head).leading_zeros();
+        match class {
+            0 => {
+                self.skip(1);
+                (0, 0)
+            }
+            1..LONG => {
+                let size = SIZES[class as usize];
+                self.skip(prefix(class) + size);
+                ((head << prefix(class)) >> (64 - size), size)
+            }
+            _ => self.read_long(class.min(8)),
+        }
+    }
+
+    /// What a look ahead may not show whole.
+    #[cold]
+    fn read_long(&mut self, class: u32) -> (u64, u32) {
         let size = SIZES[class as usize];
-        let prefix = prefix(class);
-        if size == 0 {
-            self.skip(1);
-            return (0, 0);
-        }
-        if prefix + size <= Self::PEEKED {
-            self.skip(prefix + size);
-            return ((head << prefix) >> (64 - size), size);
-        }
-        self.skip(prefix);
+        self.skip(prefix(class));
         (self.read(size), size)
     }
 
-    #[inline]
     pub(super) fn read_varbit_uint(&mut self) -> u64 {
         self.read_class().0
     }

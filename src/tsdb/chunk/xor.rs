@@ -86,7 +86,7 @@ impl Value {
 
     /// Reads the xor against the value before. `head` are the bits ahead after `used` ones that were looked at and
     /// not skipped yet, [`BitReader::PEEKED`] in all. `None` for a window wider than 64 bits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&mut self, reader: &mut BitReader<'_>, head: u64, used: u32) -> Option<f64> {
         if head >> 63 == 0 {
             reader.skip(used + 1);

@@ -128,7 +128,6 @@ fn same_answers(ours: &str, theirs: &str) {
         ("metadata", &[("metric", "up")]),
         ("metadata", &[("metric", "go_goroutines")]),
         ("metadata", &[("limit", "0")]),
-        ("metadata", &[("limit", "x")]),
         (
             "query_exemplars",
             &[("query", "go_goroutines + rate(up[5m])")],

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::truth::record;
 use crate::change::Touched;
 use crate::schedule::Schedule;
-use crate::{Action, Applied, ApplyError, Event, PlanMode, Read, State, allocations, store};
+use crate::{Action, Applied, ApplyError, Event, PlanMode, Read, allocations, store};
 
 impl Run<'_> {
     pub(super) fn finish(

@@ -1,6 +1,11 @@
 //! Plan and apply as typed, on fleets of files and buckets: parts of a fleet, events, summaries, states put right, and
 //! processes that are interrupted and killed while they apply.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what is left out and how often was killed are for whoever reads the log"
+)]
+
 mod fleet;
 #[path = "apply/kills.rs"]
 mod kills;

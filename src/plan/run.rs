@@ -202,7 +202,6 @@ impl<'a> Run<'a> {
     }
 
     /// Begins what may begin: what is recorded by then and what is intended is synced first, in one group.
-
     fn start_ready<'f>(
         &mut self,
         schedule: &Schedule<'f>,

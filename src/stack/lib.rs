@@ -28,7 +28,7 @@ pub use module::PLATFORMS;
 pub use names::{Names, fit};
 pub use node::{Key, Node, NodeValue, parse};
 pub use reading::Reading;
-pub use refactor::{Import, Move, Moved, Named, Refactoring, Removed};
+pub use refactor::{Import, Move, Moved, Refactoring, Removed, Subject};
 pub use schema::json_schema;
 pub use stack::{Cluster, Fleet, Known, Lifecycle, OnDestroy, Place, Resource, Stack, Unit};
 pub use value::{Attributes, Secret, Unknown, Value};

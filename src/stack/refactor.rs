@@ -31,7 +31,7 @@ pub struct Moved {
 /// Something is no longer in the tree.
 #[derive(Clone, Debug)]
 pub struct Removed {
-    pub from: Named,
+    pub from: Subject,
     /// `false`: it is left where it is.
     pub destroy: bool,
     pub position: Position,
@@ -48,7 +48,7 @@ pub struct Import {
 
 /// A resource, a unit or a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum Subject {
     Resource(Address),
     Unit(UnitPath),
     Cluster(ClusterPath),
@@ -62,7 +62,7 @@ pub enum Move {
     Cluster(ClusterPath, ClusterPath),
 }
 
-impl Named {
+impl Subject {
     /// What a text names; `None`: nothing.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -98,16 +98,20 @@ impl Move {
     /// # Errors
     /// Why one cannot become the other.
     pub fn parse(from: &str, to: &str) -> Result<Self, &'static str> {
-        match (Named::parse(from), Named::parse(to)) {
+        match (Subject::parse(from), Subject::parse(to)) {
             (Some(from), Some(to)) if from == to => Err("they are the same"),
-            (Some(Named::Resource(from)), Some(Named::Resource(to))) if from.kind != to.kind => {
+            (Some(Subject::Resource(from)), Some(Subject::Resource(to)))
+                if from.kind != to.kind =>
+            {
                 Err("a resource keeps its type")
             }
-            (Some(Named::Resource(from)), Some(Named::Resource(to))) => {
+            (Some(Subject::Resource(from)), Some(Subject::Resource(to))) => {
                 Ok(Self::Resource(from, to))
             }
-            (Some(Named::Unit(from)), Some(Named::Unit(to))) => Ok(Self::Unit(from, to)),
-            (Some(Named::Cluster(from)), Some(Named::Cluster(to))) => Ok(Self::Cluster(from, to)),
+            (Some(Subject::Unit(from)), Some(Subject::Unit(to))) => Ok(Self::Unit(from, to)),
+            (Some(Subject::Cluster(from)), Some(Subject::Cluster(to))) => {
+                Ok(Self::Cluster(from, to))
+            }
             _ => Err("write two addresses, two units or two clusters (account/region/cluster)"),
         }
     }
@@ -197,7 +201,7 @@ fn moved(node: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Moved> {
             to: to_at.clone(),
         }),
         Err(why) => {
-            let at = if Named::parse(from).is_none() {
+            let at = if Subject::parse(from).is_none() {
                 from_at
             } else {
                 to_at
@@ -211,7 +215,7 @@ fn moved(node: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Moved> {
 
 fn removed(node: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Removed> {
     let (from, at) = text(node, "from")?;
-    let Some(place) = Named::parse(from) else {
+    let Some(place) = Subject::parse(from) else {
         mistakes.push(no_place(from, at));
         return None;
     };
@@ -227,7 +231,7 @@ fn removed(node: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Removed> {
 
 fn import(node: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Import> {
     let ((to, at), (id, _)) = (text(node, "to")?, text(node, "id")?);
-    let Some(Named::Resource(to)) = Named::parse(to) else {
+    let Some(Subject::Resource(to)) = Subject::parse(to) else {
         mistakes.push(no_place(to, at));
         return None;
     };

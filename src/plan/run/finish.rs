@@ -157,7 +157,8 @@ impl Run<'_> {
             read.extend(now.remove(cluster).unwrap_or_default());
             if state.units != read {
                 state.units = read;
-                self.dirty.insert(cluster.clone());
+                // The next serial, if nothing else changed it.
+                state.serial += u64::from(self.dirty.insert(cluster.clone()));
             }
         }
     }

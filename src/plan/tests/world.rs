@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use stack::{
     Address, Attributes, ClusterPath, Diagnostics, Fleet, Hook, Import, Known, Lifecycle, Move,
-    Moved, Named, Position, Refactoring, Removed, Resource, Secret, UnitPath, Value,
+    Moved, Position, Refactoring, Removed, Resource, Secret, Subject, UnitPath, Value,
 };
 
 use crate::{
@@ -312,7 +312,7 @@ impl Tree {
 
     pub(super) fn removing(mut self, from: &str, destroy: bool) -> Self {
         self.refactoring.removed.push(Removed {
-            from: Named::parse(from).unwrap(),
+            from: Subject::parse(from).unwrap(),
             destroy,
             position: line(3),
         });

@@ -775,9 +775,7 @@ async fn rules_of_replicas_are_one_and_have_the_keys_of_thanos() {
         ..Settings::default()
     };
     let (app, ..) = app(Memory::default(), settings);
-    let alerts = concat!(
-        r#"{"labels":{"job":"a"},"annotations":{},"state":"firing","value":"0e+00","partialResponseStrategy":"WARN"}"#,
-    );
+    let alerts = r#"{"labels":{"job":"a"},"annotations":{},"state":"firing","value":"0e+00","partialResponseStrategy":"WARN"}"#;
     let rule = format!(
         concat!(
             r#"{{"state":"firing","name":"down","query":"up == 0","duration":60,"labels":{{"severity":"page"}},"annotations":{{}},"#,
@@ -826,9 +824,7 @@ async fn the_other_services_are_answered_in_prometheuss_shapes() {
         ),
         (
             "query_exemplars?query=rate(up[5m])%2Bup",
-            concat!(
-                r#"[{"seriesLabels":{"__name__":"up"},"exemplars":[{"labels":{"trace":"x"},"timestamp":1.5,"value":"0.5"}]}]"#,
-            ),
+            r#"[{"seriesLabels":{"__name__":"up"},"exemplars":[{"labels":{"trace":"x"},"timestamp":1.5,"value":"0.5"}]}]"#,
         ),
         (
             "status/tsdb",

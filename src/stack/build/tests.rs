@@ -178,12 +178,14 @@ fn the_demo_has_the_units_of_its_roles() {
     assert_eq!(
         units,
         [
+            "local/eu-west-1/observer/compact",
             FEDERATION,
             "local/eu-west-1/observer/pki",
             "local/eu-west-1/observer/prometheus",
             "local/eu-west-1/observer/query",
             "local/eu-west-1/observer/storage",
             "local/eu-west-1/observer/store",
+            "local/eu-west-3/observee/compact",
             "local/eu-west-3/observee/ingress",
             "local/eu-west-3/observee/prometheus",
             "local/eu-west-3/observee/storage",
@@ -633,7 +635,7 @@ fn the_fleets_of_the_repository_are_right() {
     assert!(demo.platform_built && !demo.resources.is_empty());
     let thanos = load(&repository("thanos"), None).unwrap_or_else(|m| panic!("{m:#?}"));
     assert_eq!(thanos.fleet.platform, "aws");
-    assert!(!thanos.platform_built && thanos.resources.is_empty() && thanos.units.len() == 11);
+    assert!(!thanos.platform_built && thanos.resources.is_empty() && thanos.units.len() == 13);
     let ids: Vec<_> = thanos
         .clusters
         .iter()
@@ -682,7 +684,7 @@ fn an_observee_without_observers_has_no_door() {
         .into_iter()
         .map(|unit| unit.module)
         .collect();
-    assert_eq!(modules, ["prometheus", "storage", "store"]);
+    assert_eq!(modules, ["compact", "prometheus", "storage", "store"]);
 }
 
 #[test]

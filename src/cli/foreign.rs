@@ -10,7 +10,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "refresh",
         "`tks apply --refresh-only` records what was changed outside of tks",
     ),
-    ("import", "what is there already cannot be taken over yet"),
+    (
+        "import",
+        "`import:` in fleet.yaml, seen in a plan before it happens; by hand `tks state import ADDRESS ID`",
+    ),
     (
         "taint",
         "`tks apply --replace ADDRESS` makes it anew, and the plan shows it first",
@@ -123,7 +126,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("backup", "earlier versions of a state are always kept"),
     (
         "generate-config-out",
-        "what is there already cannot be taken over yet",
+        "the tree is written by hand; the plan of an `import:` shows what differs from it",
     ),
     (
         "raw",

@@ -45,7 +45,11 @@ fn a_range_with_a_gap_is_compacted_when_nothing_can_fill_it() {
 
 #[test]
 fn blocks_beside_the_ranges_are_left_alone() {
-    assert_eq!(planned(&[(10, 70), (70, 130), (180, 200), (200, 220)]), []);
+    let beside = [(100, 200), (500, 600), (600, 620), (620, 640)];
+    assert_eq!(planned(&beside), []);
+    // Beside the ranges of 60, but within one of 180.
+    let within = [(10, 70), (70, 130), (180, 200), (200, 220)];
+    assert_eq!(planned(&within), [1, 2]);
     assert_eq!(
         planned(&[(-20, 0), (0, 20), (20, 40), (40, 60), (60, 80)]),
         [2, 3, 4]

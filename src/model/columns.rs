@@ -1,5 +1,7 @@
 //! Decoded samples of one series as columns, reused from series to series.
 
+use std::sync::Arc;
+
 use crate::{FloatHistogram, Timestamp};
 
 /// The bits of the NaN that marks a series as gone (Prometheus `model/value`).
@@ -41,13 +43,91 @@ pub struct Columns {
     pub t: Vec<Timestamp>,
     pub runs: Vec<KindRun>,
     pub v: Vec<f64>,
-    pub h: Vec<FloatHistogram>,
+    pub h: Vec<Arc<FloatHistogram>>,
     /// When what the samples count began, one for each of `t`, 0 where unknown. Empty if no sample knows it, which is
     /// the rule; it may be shorter than `t`, the rest being unknown.
     pub st: Vec<Timestamp>,
+    /// What the reader looks at. A source may give more, and must give all ([`Self::whole`]) where it does not hand on each sample
+    /// with its neighbours.
+    pub need: Need,
+}
+
+/// What of the samples a reader looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Samples after this time may be left out.
+    pub until: Timestamp,
+    /// Of histograms, the ends of windows.
+    pub edges: Option<Edges>,
+}
+
+impl Default for Need {
+    /// All of them.
+    fn default() -> Self {
+        Self {
+            until: Timestamp::MAX,
+            edges: None,
+        }
+    }
+}
+
+/// A reader of windows `(end - range, end]` that looks at the first and the last histogram of each, and for counter resets at
+/// those next to each other. In place of a histogram between, which is known to follow no reset, the one before may come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edges {
+    pub first_end: Timestamp,
+    pub last_end: Timestamp,
+    /// Milliseconds from one end to the next, above 0.
+    pub step: i64,
+    /// Milliseconds.
+    pub range: i64,
+}
+
+impl Edges {
+    /// The first start or end of a window at or after `t`; `Timestamp::MAX` after the last one.
+    #[must_use]
+    pub fn at_or_after(&self, t: Timestamp) -> Timestamp {
+        let end = |t: Timestamp| {
+            let steps = t
+                .saturating_sub(self.first_end)
+                .max(0)
+                .saturating_add(self.step - 1)
+                / self.step;
+            let end = steps
+                .saturating_mul(self.step)
+                .saturating_add(self.first_end);
+            if end > self.last_end {
+                Timestamp::MAX
+            } else {
+                end
+            }
+        };
+        let start = match end(t.saturating_add(self.range)) {
+            Timestamp::MAX => Timestamp::MAX,
+            end => end.saturating_sub(self.range),
+        };
+        end(t).min(start)
+    }
 }
 
 impl Columns {
+    /// Columns for a reader who needs this.
+    #[must_use]
+    pub fn for_reader(need: Need) -> Self {
+        Self {
+            need,
+            ..Self::default()
+        }
+    }
+
+    /// Reads all there is, whatever is needed.
+    pub fn whole<R>(&mut self, read: impl FnOnce(&mut Self) -> R) -> R {
+        let need = std::mem::take(&mut self.need);
+        let result = read(self);
+        self.need = need;
+        result
+    }
+
     /// Empties the columns and keeps their memory.
     pub fn clear(&mut self) {
         self.t.clear();
@@ -83,9 +163,9 @@ impl Columns {
     }
 
     /// Appends a histogram.
-    pub fn push_histogram(&mut self, t: Timestamp, h: FloatHistogram) {
+    pub fn push_histogram(&mut self, t: Timestamp, h: impl Into<Arc<FloatHistogram>>) {
         self.t.push(t);
-        self.h.push(h);
+        self.h.push(h.into());
         self.extend_run(Kind::Histogram, 1);
     }
 
@@ -103,6 +183,29 @@ impl Columns {
             Some(run) if run.kind == kind => run.len += len,
             _ if len == 0 => {}
             _ => self.runs.push(KindRun { kind, len }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn edges_are_the_borders_of_windows(
+            first_end in -50i64..50,
+            step in 1i64..30,
+            steps in 0i64..6,
+            range in 1i64..70,
+            t in -200i64..300,
+        ) {
+            let edges = Edges { first_end, last_end: first_end + steps * step, step, range };
+            let ends = (0..=steps).map(|at| first_end + at * step);
+            let borders = ends.flat_map(|end| [end - range, end]);
+            let wanted = borders.filter(|border| *border >= t).min();
+            prop_assert_eq!(edges.at_or_after(t), wanted.unwrap_or(Timestamp::MAX));
         }
     }
 }

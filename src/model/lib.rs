@@ -14,7 +14,7 @@ mod select;
 mod symbols;
 
 pub use cancel::{Cancel, Cancelled};
-pub use columns::{Columns, Kind, KindRun, STALE_NAN_BITS, is_stale, stale_nan};
+pub use columns::{Columns, Edges, Kind, KindRun, Need, STALE_NAN_BITS, is_stale, stale_nan};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use histogram::{Bucket, CounterReset, FloatHistogram, Histogram, Span};
 pub use labels::{Labels, METRIC_NAME};

@@ -173,7 +173,7 @@ impl Samples for Columns {
     }
 
     fn bytes(&self) -> usize {
-        let histogram = |h: &crate::FloatHistogram| {
+        let histogram = |h: &Arc<crate::FloatHistogram>| {
             let buckets = h.positive_buckets.len() + h.negative_buckets.len();
             size_of::<crate::FloatHistogram>() + 8 * buckets
         };

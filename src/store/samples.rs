@@ -41,7 +41,12 @@ impl Samples for ChunkSamples {
             Vec::new()
         };
         if replicas.len() < 2 {
-            return self.concatenate(self.chunks.iter(), out);
+            let all = |out: &mut Columns| self.concatenate(self.chunks.iter(), out);
+            let apart = |a: &&AggrChunk, b: &&AggrChunk| a.max_time < b.min_time;
+            return match self.chunks.iter().is_sorted_by(apart) {
+                true => all(out),
+                false => out.whole(all),
+            };
         }
         if replicas.len() > MAX_REPLICAS {
             return Err(self.bad(&format!("more than {MAX_REPLICAS} of its chunks overlap")));
@@ -158,7 +163,7 @@ impl ChunkSamples {
         }
         if sums.v.is_empty() {
             for ((t, mut sum), count) in sums.t.iter().zip(sums.h).zip(&counts.v) {
-                sum.div(*count);
+                Arc::make_mut(&mut sum).div(*count);
                 out.push_histogram(*t, sum);
             }
             return Ok(());

@@ -31,6 +31,10 @@ use support::process::Peak;
 use support::{Size, peer};
 use theirs::Prometheus;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What we may take of what Prometheus takes: in total, and for each query over [`LARGE`].
 const SHARE_OF_ALL: f64 = 0.25;
 const SHARE_OF_EACH: f64 = 1.0 / 3.0;

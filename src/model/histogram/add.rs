@@ -216,7 +216,7 @@ impl FloatHistogram {
         collision
     }
 
-    fn side(&self, positive: bool) -> (&Arc<[Span]>, &[f64]) {
+    pub(super) fn side(&self, positive: bool) -> (&Arc<[Span]>, &[f64]) {
         if positive {
             (&self.positive_spans, &self.positive_buckets)
         } else {

@@ -1,6 +1,7 @@
 //! Counter resets between two histograms: a bucket, the zero bucket or the count that fell, or a change of layout that
 //! only a restart makes.
 
+use super::layout::same_spans;
 use super::{Bucket, CounterReset, FloatHistogram};
 
 impl FloatHistogram {
@@ -12,6 +13,9 @@ impl FloatHistogram {
             CounterReset::Reset => return true,
             CounterReset::NotReset => return false,
             CounterReset::Unknown | CounterReset::Gauge => {}
+        }
+        if std::ptr::eq(self, previous) {
+            return false;
         }
         if self.count < previous.count {
             return true;
@@ -37,6 +41,14 @@ impl FloatHistogram {
 
     /// Whether a bucket of one side is smaller than, or missing from, what it was.
     fn falls(&self, previous: &Self, positive: bool) -> bool {
+        let ((spans, counts), (spans_before, before)) =
+            (self.side(positive), previous.side(positive));
+        let same = self.schema == previous.schema
+            && counts.len() == before.len()
+            && same_spans(spans, spans_before);
+        if same && counts.iter().zip(before).all(|(now, before)| now >= before) {
+            return false;
+        }
         let buckets = |h: &Self| {
             let (start, schema) = (self.zero_threshold, self.schema);
             h.coarser_from(positive, start, schema).collect::<Vec<_>>()

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use model::{Batch, Columns, Labels, SeriesStream};
+use model::{Batch, Columns, Labels, Need, SeriesStream};
 
 use super::evaluate::Sink;
 use super::points::{Head, Points, Row};
@@ -23,6 +23,9 @@ pub(super) trait Stage: Clone + Send {
         samples: &mut Samples,
         out: &mut Points,
     ) -> Evaluated<Head>;
+
+    /// What it looks at.
+    fn need(&self) -> Need;
 }
 
 /// A job has as many series as have about so many points.
@@ -45,7 +48,7 @@ impl Query<'_> {
             return self.flow_in_parallel(stream, stage, steps, sink);
         }
         let (mut stage, mut points) = (stage, Points::default());
-        self.each_series(stream, &mut |labels, samples| {
+        self.each_series_of(stage.need(), stream, &mut |labels, samples| {
             points.clear();
             let head = stage.points(self, labels, samples, &mut points)?;
             match points.is_empty() {
@@ -146,8 +149,8 @@ impl<'q, S: Stage> Worker<'q, S> {
     fn new(query: Query<'q>, stage: S) -> Self {
         Self {
             query,
+            columns: Columns::for_reader(stage.need()),
             stage,
-            columns: Columns::default(),
             samples: Samples::default(),
             points: Points::default(),
         }

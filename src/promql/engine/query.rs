@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::{
-    Cancel, Columns, Labels, METRIC_NAME, Queryable, Select, Series, SeriesStream, Symbols,
+    Cancel, Columns, Labels, METRIC_NAME, Need, Queryable, Select, Series, SeriesStream, Symbols,
 };
 
 use super::annotations::Annotations;
@@ -116,10 +116,20 @@ impl<'q> Query<'q> {
     /// Reads series one after the other.
     pub(crate) fn each_series(
         &self,
+        stream: Box<dyn SeriesStream>,
+        visit: &mut dyn FnMut(Labels, &mut Samples) -> Evaluated,
+    ) -> Evaluated {
+        self.each_series_of(Need::default(), stream, visit)
+    }
+
+    /// As [`Self::each_series`], for somebody who needs not all of it.
+    pub(crate) fn each_series_of(
+        &self,
+        need: Need,
         mut stream: Box<dyn SeriesStream>,
         visit: &mut dyn FnMut(Labels, &mut Samples) -> Evaluated,
     ) -> Evaluated {
-        let (mut columns, mut samples) = (Columns::default(), Samples::default());
+        let (mut columns, mut samples) = (Columns::for_reader(need), Samples::default());
         while let Some(batch) = stream.next()? {
             for series in batch {
                 let labels = self.decode(series, &mut columns, &mut samples)?;

@@ -16,7 +16,7 @@ use crate::functions::start::{self, Started};
 use crate::functions::trend;
 use crate::lexer::text::quote;
 use crate::parser::ast::{Call, Expr, ValueType};
-use model::{Hints, Labels};
+use model::{Hints, Labels, Need};
 
 /// A function over windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,15 @@ impl Stage for OverWindows {
             super::histograms::drop_buckets(samples, mint);
         }
         self.evaluate(query, Head::from(labels), samples, out)
+    }
+
+    fn need(&self) -> Need {
+        let rate = matches!(self.function, OverRange::Rate(_));
+        let plain = self.windows.borders == Borders::Plain;
+        Need {
+            until: self.windows.last_time(),
+            edges: (rate && plain).then(|| self.windows.edges()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Columns, FloatHistogram, Kind, Timestamp, is_stale};
+use model::{Columns, Edges, FloatHistogram, Kind, Timestamp, is_stale};
 
 use super::steps::Steps;
 
@@ -47,7 +47,7 @@ impl Samples {
             std::mem::swap(&mut self.st, &mut columns.st);
             return;
         }
-        self.h.extend(columns.h.drain(..).map(Arc::new));
+        std::mem::swap(&mut self.h, &mut columns.h);
         let (mut times, mut starts) = (columns.t.drain(..), columns.st.drain(..));
         for run in &columns.runs {
             let (of_kind, starts_of_kind) = match run.kind {
@@ -167,6 +167,16 @@ impl Windows {
     /// The last time that a window sees.
     pub(crate) fn last_time(&self) -> Timestamp {
         self.ends.end.saturating_add(self.after())
+    }
+
+    /// What a function sees that looks at the first and the last sample of a window only.
+    pub(crate) fn edges(&self) -> Edges {
+        Edges {
+            first_end: self.ends.start,
+            last_end: self.ends.end,
+            step: self.ends.step.max(1),
+            range: self.range,
+        }
     }
 
     /// Visits the windows of all steps; both ends of them only move forward.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Hints, Labels, Select, Timestamp, is_stale};
+use model::{Hints, Labels, Need, Select, Timestamp, is_stale};
 
 use super::annotations::Annotations;
 use super::evaluate::{Evaluation, Sink};
@@ -226,6 +226,13 @@ impl Stage for Current {
         current(samples, self.steps, self.lookback, self.show, out);
         repeat(out, self.steps, self.repeated);
         Ok(Head::from(labels))
+    }
+
+    fn need(&self) -> Need {
+        Need {
+            until: self.steps.end,
+            edges: None,
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //! Prometheus's `storage/merge.go`). It stays with a source as long as that has the next sample; where it changes, nothing is
 //! known of counter resets of histograms.
 
-use model::{Columns, CounterReset, Timestamp};
+use std::sync::Arc;
+
+use model::{Columns, CounterReset, FloatHistogram, Timestamp};
 
 use super::columns::{Value, push, samples};
 
@@ -27,7 +29,7 @@ fn append(mut part: Columns, out: &mut Columns) {
         .first()
         .is_some_and(|r| r.kind == model::Kind::Histogram);
     if let (true, Some(first)) = (begins_with_histogram, part.h.first_mut()) {
-        forget_reset(&mut first.counter_reset);
+        forget_reset(first);
     }
     out.t.append(&mut part.t);
     out.v.append(&mut part.v);
@@ -37,9 +39,12 @@ fn append(mut part: Columns, out: &mut Columns) {
     }
 }
 
-pub(super) fn forget_reset(hint: &mut CounterReset) {
-    if *hint != CounterReset::Gauge {
-        *hint = CounterReset::Unknown;
+pub(super) fn forget_reset(h: &mut Arc<FloatHistogram>) {
+    if matches!(
+        h.counter_reset,
+        CounterReset::Reset | CounterReset::NotReset
+    ) {
+        Arc::make_mut(h).counter_reset = CounterReset::Unknown;
     }
 }
 
@@ -82,7 +87,7 @@ fn interleave(parts: Vec<Columns>, out: &mut Columns) {
         }
         if let Some((t, mut value)) = sources[current].0.next() {
             if let (true, Value::Histogram(h)) = (changed, &mut value) {
-                forget_reset(&mut h.counter_reset);
+                forget_reset(h);
             }
             push(out, t, value);
         }

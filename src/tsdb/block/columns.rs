@@ -1,12 +1,14 @@
 //! Cutting and filtering columns, whose floats and histograms lie apart.
 
+use std::sync::Arc;
+
 use model::{Columns, FloatHistogram, Kind, Timestamp};
 
 /// A sample taken out of its columns.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Float(f64),
-    Histogram(Box<FloatHistogram>),
+    Histogram(Arc<FloatHistogram>),
 }
 
 /// The samples of columns, one by one.
@@ -18,7 +20,7 @@ pub(super) fn samples(columns: Columns) -> Vec<(Timestamp, Value)> {
     let (mut floats, mut histograms) = (columns.v.into_iter(), columns.h.into_iter());
     let value = |kind| match kind {
         Kind::Float => floats.next().map(Value::Float),
-        Kind::Histogram => histograms.next().map(|h| Value::Histogram(Box::new(h))),
+        Kind::Histogram => histograms.next().map(Value::Histogram),
     };
     let values: Vec<Option<Value>> = kinds.map(value).collect();
     let pairs = columns.t.into_iter().zip(values);
@@ -29,7 +31,7 @@ pub(super) fn samples(columns: Columns) -> Vec<(Timestamp, Value)> {
 pub(super) fn push(columns: &mut Columns, t: Timestamp, value: Value) {
     match value {
         Value::Float(v) => columns.push_float(t, v),
-        Value::Histogram(h) => columns.push_histogram(t, *h),
+        Value::Histogram(h) => columns.push_histogram(t, h),
     }
 }
 

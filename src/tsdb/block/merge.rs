@@ -235,13 +235,27 @@ struct Chained(Vec<(usize, BlockSamples)>);
 
 impl Samples for Chained {
     fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
+        let chunks = self.0.iter().flat_map(|(_, samples)| &samples.chunks);
+        match chunks.is_sorted_by(|a, b| a.maxt < b.mint) {
+            true => self.read_all(out),
+            false => out.whole(|out| self.read_all(out)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, samples)| samples.bytes()).sum()
+    }
+}
+
+impl Chained {
+    fn read_all(&self, out: &mut Columns) -> Result<(), SelectError> {
         let start = out.len();
         let (mut ends, mut overlap) = (Vec::new(), false);
         for (_, samples) in &self.0 {
             let (before, histograms) = (out.len(), out.h.len());
             samples.decode(out)?;
             if let (true, Some(first)) = (self.0.len() > 1, out.h.get_mut(histograms)) {
-                chain::forget_reset(&mut first.counter_reset);
+                chain::forget_reset(first);
             }
             let follows =
                 before == start || out.t.get(before).is_none_or(|t| *t > out.t[before - 1]);
@@ -255,9 +269,5 @@ impl Samples for Chained {
             chain::chain(parts, out);
         }
         Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, samples)| samples.bytes()).sum()
     }
 }

@@ -140,6 +140,14 @@ pub(super) struct BlockSamples {
 
 impl BlockSamples {
     pub(super) fn decode(&self, out: &mut Columns) -> Result<(), BlockError> {
+        let apart = self.chunks.is_sorted_by(|a, b| a.maxt < b.mint);
+        match apart && self.deleted.is_empty() {
+            true => self.decode_all(out),
+            false => out.whole(|out| self.decode_all(out)),
+        }
+    }
+
+    fn decode_all(&self, out: &mut Columns) -> Result<(), BlockError> {
         let start = out.len();
         let mut last = None;
         let mut overlapping = Vec::new();

@@ -89,7 +89,7 @@ pub enum ChunkError {
     Corrupt { sample: usize, samples: usize },
 }
 
-/// Decodes all samples of a chunk and appends them to `out`; returns how many. On an error `out` is as it was.
+/// Decodes the samples of a chunk that `out` needs and appends them; returns how many. On an error `out` is as it was.
 ///
 /// # Errors
 /// [`ChunkError`]; never a panic, whatever the bytes.

@@ -21,8 +21,36 @@ const SIZES: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
 const LONG: u32 = 7;
 
 /// How many bits the prefix of a class has, with its ending zero.
-fn prefix(class: u32) -> u32 {
-    (class + 1).min(8)
+const fn prefix(class: u32) -> u32 {
+    if class < 8 { class + 1 } else { 8 }
+}
+
+/// The most bits that a number of the first three classes has, with its prefix.
+const SMALL: u32 = 9;
+
+/// By the next [`SMALL`] bits: the number that they begin with and how many bits it has; none if it may have more.
+const SMALL_NUMBERS: [(i8, u8); 1 << SMALL] = {
+    let mut numbers = [(0, 0); 1 << SMALL];
+    let mut bits = 0;
+    while bits < numbers.len() {
+        let head = (bits as u64) << (64 - SMALL);
+        let class = (!head).leading_zeros();
+        if class < 3 {
+            let size = SIZES[class as usize];
+            let number = signed(((head << prefix(class)) >> 1) >> (63 - size), size);
+            numbers[bits] = (number as i8, (prefix(class) + size) as u8);
+        }
+        bits += 1;
+    }
+    numbers
+};
+
+/// The number of a class whose bits are these, fewer than 64 of them. The ranges are not two's complement: the top one of each class
+/// is positive.
+const fn signed(bits: u64, size: u32) -> i64 {
+    let half = (1 << size) >> 1;
+    let over = if bits > half { 1 << size } else { 0 };
+    bits.wrapping_sub(over).cast_signed()
 }
 
 impl BitReader<'_> {
@@ -60,11 +88,38 @@ impl BitReader<'_> {
     #[inline]
     pub(super) fn read_varbit_int(&mut self) -> i64 {
         let (bits, size) = self.read_class();
-        // The ranges are not two's complement: the top one of each class is positive.
-        if size > 0 && size < 64 && bits > 1 << (size - 1) {
-            return bits.wrapping_sub(1 << size).cast_signed();
+        match size {
+            64 => bits.cast_signed(),
+            _ => signed(bits, size),
         }
-        bits.cast_signed()
+    }
+
+    /// Visits one number after the other, with each of `places`: as [`Self::read_varbit_int`] for each, and several from one
+    /// look ahead without a branch for each class (which of them comes is hard to foresee).
+    #[inline]
+    pub(super) fn read_varbit_ints<T>(
+        &mut self,
+        places: &mut [T],
+        mut visit: impl FnMut(&mut T, i64),
+    ) {
+        let (mut head, mut shown) = (self.peek(), Self::PEEKED);
+        for place in places {
+            if shown < SMALL {
+                self.skip(Self::PEEKED - shown);
+                (head, shown) = (self.peek(), Self::PEEKED);
+            }
+            let (number, read) = SMALL_NUMBERS[(head >> (64 - SMALL)) as usize];
+            if read == 0 {
+                self.skip(Self::PEEKED - shown);
+                visit(place, self.read_varbit_int());
+                (head, shown) = (self.peek(), Self::PEEKED);
+                continue;
+            }
+            visit(place, i64::from(number));
+            head <<= read;
+            shown -= u32::from(read);
+        }
+        self.skip(Self::PEEKED - shown);
     }
 }
 
@@ -119,6 +174,28 @@ mod tests {
                 prop_assert_eq!(reader.read_varbit_uint(), value.cast_unsigned());
             }
             prop_assert!(!reader.overrun());
+        }
+
+        #[test]
+        fn many_at_once_are_as_one_by_one(
+            lead in 1u32..8,
+            values in prop::collection::vec(prop_oneof![of_any_size(), -9i64..9], 0..200),
+            cut in 0usize..40,
+        ) {
+            let mut writer = BitWriter::default();
+            writer.write(0, lead);
+            values.iter().for_each(|value| writer.write_varbit_int(*value));
+            let mut bytes = writer.into_bytes();
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            let (mut one, mut all) = (BitReader::new(&bytes), BitReader::new(&bytes));
+            one.skip(lead);
+            all.skip(lead);
+            let mut read = vec![0; values.len()];
+            all.read_varbit_ints(&mut read, |place, value| *place = value);
+            let wanted: Vec<i64> = values.iter().map(|_| one.read_varbit_int()).collect();
+            prop_assert_eq!(&read, &wanted);
+            prop_assert_eq!(all.left(), one.left());
+            prop_assert!(cut > 0 || read == values);
         }
     }
 

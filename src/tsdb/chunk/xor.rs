@@ -48,10 +48,13 @@ pub(super) fn decode(data: &[u8], out: &mut Columns) -> Result<usize, ChunkError
     let (before_t, before_v) = (out.t.len(), out.v.len());
     out.t.resize(before_t + samples, 0);
     out.v.resize(before_v + samples, 0.0);
-    match decode_body(body, &mut out.t[before_t..], &mut out.v[before_v..]) {
-        Ok(()) => {
-            out.extend_run(Kind::Float, samples);
-            Ok(samples)
+    let until = out.need.until;
+    match decode_body(body, until, &mut out.t[before_t..], &mut out.v[before_v..]) {
+        Ok(read) => {
+            out.t.truncate(before_t + read);
+            out.v.truncate(before_v + read);
+            out.extend_run(Kind::Float, read);
+            Ok(read)
         }
         Err(error) => {
             out.t.truncate(before_t);
@@ -136,8 +139,13 @@ fn read_delta_of_delta(reader: &mut BitReader<'_>) -> (i64, u64, u32) {
     (dod, head << (class + bits), class + bits)
 }
 
-/// Fills `ts` and `vs`, which are as long as the header says.
-fn decode_body(body: &[u8], ts: &mut [i64], vs: &mut [f64]) -> Result<(), ChunkError> {
+/// Fills `ts` and `vs`, which are as long as the header says, to the first sample after `until`; returns how far.
+fn decode_body(
+    body: &[u8],
+    until: i64,
+    ts: &mut [i64],
+    vs: &mut [f64],
+) -> Result<usize, ChunkError> {
     let samples = ts.len();
     let mut reader = BitReader::new(body);
     let check = |reader: &BitReader<'_>, sample| match reader.overrun() {
@@ -183,8 +191,11 @@ fn decode_body(body: &[u8], ts: &mut [i64], vs: &mut [f64]) -> Result<(), ChunkE
             .ok_or_else(|| corrupt(&reader, sample))?;
         check(&reader, sample)?;
         (*t_out, *v_out) = (t, v);
+        if t > until {
+            return Ok(sample + 1);
+        }
     }
-    Ok(())
+    Ok(samples)
 }
 
 /// Writes the xor of a value with the one before.

@@ -17,6 +17,11 @@ pub trait Cell: Copy + std::fmt::Debug {
     /// `None` for bits that no writer produces.
     fn read_next(read: &mut Self::Read, reader: &mut BitReader<'_>) -> Option<()>;
     fn get(read: &Self::Read) -> Self;
+    /// [`Self::read_next`] for one number after the other.
+    fn read_all_next(all: &mut [Self::Read], reader: &mut BitReader<'_>) -> Option<()> {
+        all.iter_mut()
+            .try_for_each(|it| Self::read_next(it, reader))
+    }
 
     fn write_first(self, out: &mut BitWriter) -> Self::Written;
     fn write_next(self, written: &mut Self::Written, out: &mut BitWriter);
@@ -45,7 +50,12 @@ impl Dod {
 
     #[inline]
     pub(super) fn read(&mut self, reader: &mut BitReader<'_>) {
-        self.delta = self.delta.wrapping_add(reader.read_varbit_int());
+        self.change(reader.read_varbit_int());
+    }
+
+    #[inline]
+    fn change(&mut self, dod: i64) {
+        self.delta = self.delta.wrapping_add(dod);
         self.last = self.last.wrapping_add(self.delta);
     }
 
@@ -99,9 +109,13 @@ impl Cell for i64 {
         Dod::of(reader.read_varbit_int())
     }
 
-    #[inline]
     fn read_next(read: &mut Dod, reader: &mut BitReader<'_>) -> Option<()> {
         read.read(reader);
+        Some(())
+    }
+
+    fn read_all_next(all: &mut [Dod], reader: &mut BitReader<'_>) -> Option<()> {
+        reader.read_varbit_ints(all, Dod::change);
         Some(())
     }
 

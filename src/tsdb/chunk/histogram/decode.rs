@@ -1,5 +1,7 @@
 //! Reads chunks of histograms.
 
+use std::sync::Arc;
+
 use model::{Columns, CounterReset, FloatHistogram};
 
 use super::cell::{Cell, Dod, Kind, Numbers};
@@ -9,6 +11,14 @@ use crate::chunk::ChunkError;
 use crate::chunk::bits::BitReader;
 use crate::chunk::xor::Value;
 
+/// What a sample has beside its buckets.
+#[derive(Clone)]
+struct Totals<C: Cell> {
+    count: C::Read,
+    zero_count: C::Read,
+    sum: Value,
+}
+
 /// The samples of a chunk, one after the other.
 struct Decoder<'a, C: Cell, B: Cell> {
     reader: BitReader<'a>,
@@ -17,9 +27,7 @@ struct Decoder<'a, C: Cell, B: Cell> {
     reset: CounterReset,
     layout: Layout,
     t: Dod,
-    count: C::Read,
-    zero_count: C::Read,
-    sum: Value,
+    totals: Totals<C>,
     positive: Vec<B::Read>,
     negative: Vec<B::Read>,
 }
@@ -72,9 +80,11 @@ impl<'a, C: Cell, B: Cell> Decoder<'a, C, B> {
             reset: reset_of_flags(*flags),
             layout,
             t,
-            count,
-            zero_count,
-            sum,
+            totals: Totals {
+                count,
+                zero_count,
+                sum,
+            },
             positive,
             negative,
         }))
@@ -82,11 +92,26 @@ impl<'a, C: Cell, B: Cell> Decoder<'a, C, B> {
 
     /// Moves to the next sample; `false` after the last.
     fn next(&mut self) -> Result<bool, ChunkError> {
-        if self.read == self.samples {
+        if !self.next_time() {
             return Ok(false);
         }
+        self.next_numbers()?;
+        Ok(true)
+    }
+
+    /// Reads the time of the next sample; its numbers are still those of the one before. `false` after the last.
+    fn next_time(&mut self) -> bool {
+        let more = self.read < self.samples;
+        if more {
+            self.t.read(&mut self.reader);
+        }
+        more
+    }
+
+    /// Reads the numbers that belong to a time.
+    fn next_numbers(&mut self) -> Result<(), ChunkError> {
         let (sample, samples) = (self.read, self.samples);
-        let corrupt = self.next_numbers().is_none();
+        let corrupt = self.change_numbers().is_none();
         if self.reader.overrun() {
             return Err(ChunkError::Truncated { sample, samples });
         }
@@ -94,26 +119,23 @@ impl<'a, C: Cell, B: Cell> Decoder<'a, C, B> {
             return Err(ChunkError::Corrupt { sample, samples });
         }
         self.read += 1;
-        Ok(true)
+        Ok(())
     }
 
-    fn next_numbers(&mut self) -> Option<()> {
+    fn change_numbers(&mut self) -> Option<()> {
         let reader = &mut self.reader;
-        self.t.read(reader);
-        C::read_next(&mut self.count, reader)?;
-        C::read_next(&mut self.zero_count, reader)?;
-        f64::read_next(&mut self.sum, reader)?;
+        C::read_next(&mut self.totals.count, reader)?;
+        C::read_next(&mut self.totals.zero_count, reader)?;
+        f64::read_next(&mut self.totals.sum, reader)?;
         if self.is_stale() {
             return Some(());
         }
-        for bucket in self.positive.iter_mut().chain(&mut self.negative) {
-            B::read_next(bucket, &mut self.reader)?;
-        }
-        Some(())
+        B::read_all_next(&mut self.positive, &mut self.reader)?;
+        B::read_all_next(&mut self.negative, &mut self.reader)
     }
 
     fn is_stale(&self) -> bool {
-        model::is_stale(self.sum.get())
+        model::is_stale(self.totals.sum.get())
     }
 
     /// Inside of a chunk there is no reset. Before it there may be one whatever its header says, since the chunk before
@@ -131,9 +153,9 @@ impl<'a, C: Cell, B: Cell> Decoder<'a, C, B> {
             return K::stale();
         }
         let numbers = Numbers {
-            count: C::get(&self.count),
-            zero_count: C::get(&self.zero_count),
-            sum: self.sum.get(),
+            count: C::get(&self.totals.count),
+            zero_count: C::get(&self.totals.zero_count),
+            sum: self.totals.sum.get(),
             positive: self.positive.iter().map(B::get).collect(),
             negative: self.negative.iter().map(B::get).collect(),
         };
@@ -163,9 +185,9 @@ pub(in crate::chunk) fn decode_integer(
     decode::<u64, i64>(data, out, |decoder| {
         let buckets = |side: &[Dod]| model::histogram::absolute(side.iter().map(Dod::last));
         Numbers {
-            count: u64::get(&decoder.count) as f64,
-            zero_count: u64::get(&decoder.zero_count) as f64,
-            sum: decoder.sum.get(),
+            count: u64::get(&decoder.totals.count) as f64,
+            zero_count: u64::get(&decoder.totals.zero_count) as f64,
+            sum: decoder.totals.sum.get(),
             positive: buckets(&decoder.positive),
             negative: buckets(&decoder.negative),
         }
@@ -177,9 +199,9 @@ pub(in crate::chunk) fn decode_float(data: &[u8], out: &mut Columns) -> Result<u
     decode::<f64, f64>(data, out, |decoder| {
         let buckets = |side: &[Value]| side.iter().map(Value::get).collect();
         Numbers {
-            count: decoder.count.get(),
-            zero_count: decoder.zero_count.get(),
-            sum: decoder.sum.get(),
+            count: decoder.totals.count.get(),
+            zero_count: decoder.totals.zero_count.get(),
+            sum: decoder.totals.sum.get(),
             positive: buckets(&decoder.positive),
             negative: buckets(&decoder.negative),
         }
@@ -194,27 +216,72 @@ fn decode<C: Cell, B: Cell>(
     let Some(mut decoder) = Decoder::<C, B>::new(data)? else {
         return Ok(0);
     };
-    let (before_t, before_h) = (out.t.len(), out.h.len());
-    loop {
-        let mut h = match decoder.is_stale() {
-            true => FloatHistogram::stale(),
-            false => Kind::build(&decoder.layout, decoder.reset(), numbers(&decoder)),
-        };
-        if decoder.layout.is_too_fine() {
-            h = h.reduced_to(model::histogram::FINEST_SCHEMA);
-        }
-        out.t.push(decoder.t.last());
-        out.h.push(h);
-        match decoder.next() {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                out.t.truncate(before_t);
-                out.h.truncate(before_h);
-                return Err(error);
-            }
-        }
+    let before = out.t.len();
+    let before_h = out.h.len();
+    if let Err(error) = append(&mut decoder, out, numbers) {
+        out.t.truncate(before);
+        out.h.truncate(before_h);
+        return Err(error);
     }
-    out.extend_run(model::Kind::Histogram, decoder.samples);
-    Ok(decoder.samples)
+    let read = out.t.len() - before;
+    out.extend_run(model::Kind::Histogram, read);
+    Ok(read)
+}
+
+/// Appends times and histograms; of those that nobody needs the one before once more, which is much less work.
+fn append<C: Cell, B: Cell>(
+    decoder: &mut Decoder<'_, C, B>,
+    out: &mut Columns,
+    numbers: impl Fn(&Decoder<'_, C, B>) -> Numbers<f64, f64>,
+) -> Result<(), ChunkError> {
+    // Every sample of a gauge may be a reset.
+    let need = out.need;
+    let edges = need.edges.filter(|_| decoder.reset != CounterReset::Gauge);
+    // The time of the sample before, if this one may be left out.
+    let (mut before, mut edge) = (None, i64::MIN);
+    loop {
+        let (t, stale) = (decoder.t.last(), decoder.is_stale());
+        let more = decoder.next_time();
+        let between = match (edges, before) {
+            (Some(edges), Some(before)) if more && !stale => {
+                if edge < before {
+                    edge = edges.at_or_after(before);
+                }
+                decoder.t.last() <= edge
+            }
+            _ => false,
+        };
+        let h = match out.h.last() {
+            Some(last) if between => Arc::clone(last),
+            _ => Arc::new(histogram(decoder, &numbers)),
+        };
+        out.t.push(t);
+        out.h.push(h);
+        if !more || t > need.until {
+            return Ok(());
+        }
+        let totals = decoder.totals.clone();
+        decoder.next_numbers()?;
+        if let (true, true, Some(last)) = (between, decoder.is_stale(), out.h.last_mut()) {
+            // Readers do not see the marker: what is before it may be the end of a window. It leaves the buckets as they are.
+            let marker = std::mem::replace(&mut decoder.totals, totals);
+            *last = Arc::new(histogram(decoder, &numbers));
+            decoder.totals = marker;
+        }
+        before = Some(t).filter(|_| !stale);
+    }
+}
+
+fn histogram<C: Cell, B: Cell>(
+    decoder: &Decoder<'_, C, B>,
+    numbers: impl Fn(&Decoder<'_, C, B>) -> Numbers<f64, f64>,
+) -> FloatHistogram {
+    if decoder.is_stale() {
+        return FloatHistogram::stale();
+    }
+    let h = FloatHistogram::build(&decoder.layout, decoder.reset(), numbers(decoder));
+    match decoder.layout.is_too_fine() {
+        true => h.reduced_to(model::histogram::FINEST_SCHEMA),
+        false => h,
+    }
 }

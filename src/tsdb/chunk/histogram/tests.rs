@@ -94,6 +94,46 @@ fn real_chunks_are_read_into_columns() {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_reader_of_windows_sees_the_ends_of_each(
+        steps in 1i64..40,
+        step in 1i64..400,
+        range in 1i64..400,
+        offset in -500i64..500,
+    ) {
+        for (.., data) in real() {
+            let mut whole = Columns::default();
+            crate::chunk::decode(Encoding::Histogram, &data, &mut whole).unwrap();
+            let first_end = whole.t[0] + offset * 1000;
+            let edges = model::Edges {
+                first_end,
+                last_end: first_end + steps * step * 1000,
+                step: step * 1000,
+                range: range * 1000,
+            };
+            let until = edges.last_end;
+            let mut seen = Columns::for_reader(model::Need { until, edges: Some(edges) });
+            crate::chunk::decode(Encoding::Histogram, &data, &mut seen).unwrap();
+            let last = whole.t.partition_point(|t| *t <= until).min(whole.len() - 1);
+            prop_assert_eq!(&seen.t[..], &whole.t[..=last]);
+            prop_assert_eq!(seen.runs.iter().map(|run| run.len).sum::<usize>(), last + 1);
+            let same = |at: usize| seen.h[at].same_data(&whole.h[at]);
+            for end in (0..=steps).map(|at| first_end + at * edges.step) {
+                let after = |t: i64| whole.t.partition_point(|it| *it <= t);
+                let (from, to) = (after(end - edges.range), after(end));
+                prop_assert!(from == to || same(from) && same(to - 1), "{edges:?} at {end}");
+            }
+            prop_assert!(same(0) && (whole.t[last] > until || same(last)));
+            for at in 1..=last {
+                // Nobody sees a stale marker, and so its neighbours may be ends.
+                prop_assert!(!whole.h[at].is_stale() || same(at) && same(at - 1));
+                prop_assert!(same(at) || std::sync::Arc::ptr_eq(&seen.h[at], &seen.h[at - 1]));
+            }
+        }
+    }
+}
+
 #[test]
 fn real_chunks_are_written_again_byte_for_byte() {
     for (.., data) in real() {

@@ -204,3 +204,25 @@ proptest! {
         prop_assert_eq!(out.t.len(), out.v.len());
     }
 }
+
+#[test]
+fn what_is_after_the_last_needed_sample_is_left_out() {
+    let whole = decoded(&unhex(LONG)).unwrap();
+    for until in [
+        whole.t[0],
+        whole.t[1],
+        whole.t[60] - 1,
+        whole.t[60],
+        i64::MAX,
+    ] {
+        let mut out = Columns::for_reader(model::Need { until, edges: None });
+        let read = decode(&unhex(LONG), &mut out).unwrap();
+        let needed = whole.t.partition_point(|t| *t <= until);
+        assert!((needed..=needed + 2).contains(&read), "{read} for {needed}");
+        assert_eq!(
+            (&out.t[..], &out.v[..]),
+            (&whole.t[..read], &whole.v[..read])
+        );
+        assert_eq!(out.runs.iter().map(|run| run.len).sum::<usize>(), read);
+    }
+}

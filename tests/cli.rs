@@ -309,6 +309,93 @@ fn what_was_reviewed_is_what_is_applied() {
     assert!(!dir.path().join("f/.tks/local/buckets").exists());
 }
 
+/// The fleet of [`files_only`], and hooks of its cluster.
+fn with_hooks(hooks: &str) -> tempfile::TempDir {
+    let dir = files_only();
+    let text = format!("role: files\nnote: {{ text: one }}\nhooks:\n{hooks}");
+    fs::write(dir.path().join("f/a/r/c/cluster.yaml"), text).expect("written");
+    dir
+}
+
+#[test]
+fn hooks_run_around_a_plan_and_one_that_fails_ends_it() {
+    let dir = with_hooks(
+        "  before_plan: [{ command: [sh, -c, \"echo $TKS_HOOK $TKS_CLUSTER >> said\"] }]\n  \
+           after_plan: [{ command: [sh, -c, \"test -s said && echo after >> said\"] }]\n",
+    );
+    let said = || fs::read_to_string(dir.path().join("f/said")).unwrap_or_default();
+    let tks = |args: &[&str]| run(&tks(), args, dir.path());
+    tks(&["validate", "f"]).expect(0);
+    assert_eq!(said(), "", "to validate is not to plan");
+    tks(&["plan", "f", "--detailed-exitcode"]).expect(2);
+    assert_eq!(said(), "before_plan a/r/c\nafter\n");
+    tks(&["apply", "f", "--auto-approve"]).expect(0);
+    assert_eq!(said().lines().count(), 4, "{}", said());
+    tks(&["plan", "f", "--detailed-exitcode"]).expect(0);
+    assert_eq!(said().lines().count(), 6, "{}", said());
+
+    for hook in ["before_plan", "after_plan"] {
+        let dir = with_hooks(&format!(
+            "  {hook}: [{{ command: [sh, -c, \"echo no credentials >&2; exit 5\"] }}]\n"
+        ));
+        let out = dir.path().join("out.plan");
+        let done = run(
+            &fleet::tks(),
+            &["plan", "f", "--out", "out.plan"],
+            dir.path(),
+        );
+        let done = done.expect(1);
+        for part in [hook, "a/r/c", "no credentials"] {
+            assert!(done.stderr.contains(part), "{hook}: {}", done.stderr);
+        }
+        assert!(!out.exists(), "a plan that failed was written");
+    }
+}
+
+#[test]
+fn a_second_writer_is_refused_with_3_or_waits() {
+    let dir = with_hooks(
+        "  before_apply: [{ command: [sh, -c, \"touch began; for n in $(seq 600); do test -e go && exit; sleep 0.05; done; exit 1\"] }]\n",
+    );
+    let mut first = std::process::Command::new(tks());
+    let first = first
+        .args(["apply", "f", "--auto-approve"])
+        .current_dir(dir.path())
+        .env_remove("TKS_DATA_DIR")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null());
+    let mut first = first.spawn().expect("started");
+    let began = dir.path().join("f/began");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !began.exists() {
+        assert!(std::time::Instant::now() < until, "the hook never ran");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let tks = |args: &[&str]| run(&tks(), args, dir.path());
+    let second = ["apply", "f", "--auto-approve", "--lock-timeout"];
+    for timeout in ["0s", "1s"] {
+        let done = tks(&[&second[..], &[timeout]].concat()).expect(3);
+        let holder = format!("process {}", first.id());
+        for part in ["a/r/c is locked by", &holder, "apply since", "lock"] {
+            assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+        }
+    }
+    let listed = tks(&["lock", "list", "--path", "f"]).expect(0);
+    assert!(listed.stdout.contains("a/r/c"), "{}", listed.stdout);
+    // A plan takes no lock.
+    tks(&["plan", "f", "--detailed-exitcode"]).expect(2);
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| tks(&[&second[..], &["60s"]].concat()));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        fs::write(dir.path().join("f/go"), "").expect("written");
+        waiting.join().expect("done")
+    });
+    assert!(first.wait().expect("ended").success());
+    // What it had planned is done by then: it is told so, or finds nothing left to do.
+    assert!(matches!(waiting.code, 0 | 1), "{}", waiting.text());
+    tks(&["plan", "f", "--detailed-exitcode"]).expect(0);
+}
+
 #[test]
 fn apply_without_a_terminal_never_asks() {
     let done = run(

@@ -14,6 +14,7 @@ use crate::{Allocator, ProviderError, disk};
 const FORMAT: Format = Format {
     name: "tks allocations",
     version: 1,
+    migrations: &[],
 };
 const FIRST_PORT: u16 = 21000;
 const LAST_PORT: u16 = 32000;

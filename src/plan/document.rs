@@ -8,11 +8,16 @@ const FORMAT: &str = "format";
 const VERSION: &str = "version";
 const CHECKSUM: &str = "checksum";
 
+/// Makes the fields of one version of those of the version before.
+pub(crate) type Migration = fn(&mut Map<String, Json>);
+
 /// A kind of document, in the version that is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Format {
     pub(crate) name: &'static str,
     pub(crate) version: u64,
+    /// From the oldest version that is still read, one after the other, to `version`.
+    pub(crate) migrations: &'static [Migration],
 }
 
 /// Bytes that are no whole document.
@@ -26,6 +31,8 @@ pub enum DocumentError {
     Foreign { wanted: &'static str },
     #[error("it has format version {found}, and this tks knows versions up to {known}")]
     Newer { found: u64, known: u64 },
+    #[error("it has format version {found}, and this tks reads versions from {oldest} on")]
+    Older { found: u64, oldest: u64 },
     #[error("its checksum does not match: it is damaged, or was changed by hand")]
     Checksum,
     #[error("{0}")]
@@ -45,26 +52,30 @@ impl Format {
         format!("{:#}\n", Json::Object(document)).into_bytes()
     }
 
-    /// The fields of a document, which may be of an older version.
+    /// The fields of a document, which may be of an older version, as this version has them.
     pub(crate) fn read(self, bytes: &[u8]) -> Result<Map<String, Json>, DocumentError> {
-        let mut document = self.parse(bytes)?;
+        let (mut document, older) = self.parse(bytes)?;
         let written = document.get(CHECKSUM).cloned();
         if written.as_ref().and_then(Json::as_str) != Some(&checksum(&mut document)) {
             return Err(DocumentError::Checksum);
         }
-        Ok(document)
+        Ok(migrated(document, older))
     }
 
     /// As [`Self::read`], of a document that was changed by hand on purpose: its checksum was taken out.
     pub(crate) fn read_edited(self, bytes: &[u8]) -> Result<Map<String, Json>, DocumentError> {
-        let document = self.parse(bytes)?;
+        let (document, older) = self.parse(bytes)?;
         match document.get(CHECKSUM) {
-            None | Some(Json::Null) => Ok(document),
+            None | Some(Json::Null) => Ok(migrated(document, older)),
             Some(_) => self.read(bytes),
         }
     }
 
-    fn parse(self, bytes: &[u8]) -> Result<Map<String, Json>, DocumentError> {
+    /// The fields as they are written, and what makes this version of theirs.
+    fn parse(
+        self,
+        bytes: &[u8],
+    ) -> Result<(Map<String, Json>, &'static [Migration]), DocumentError> {
         if bytes.trim_ascii().is_empty() {
             return Err(DocumentError::Empty);
         }
@@ -75,15 +86,30 @@ impl Format {
         if document.get(FORMAT).and_then(Json::as_str) != Some(self.name) {
             return Err(foreign);
         }
-        match document.get(VERSION).and_then(Json::as_u64) {
-            None => Err(foreign),
-            Some(found) if found > self.version => Err(DocumentError::Newer {
+        let Some(found) = document.get(VERSION).and_then(Json::as_u64) else {
+            return Err(foreign);
+        };
+        let known = self.version;
+        let Some(steps) = known.checked_sub(found) else {
+            return Err(DocumentError::Newer { found, known });
+        };
+        let current = self.migrations.len();
+        let first = current.checked_sub(usize::try_from(steps).unwrap_or(usize::MAX));
+        match first.and_then(|first| self.migrations.get(first..)) {
+            Some(older) => Ok((document, older)),
+            None => Err(DocumentError::Older {
                 found,
-                known: self.version,
+                oldest: known - current as u64,
             }),
-            Some(_) => Ok(document),
         }
     }
+}
+
+fn migrated(mut document: Map<String, Json>, older: &[Migration]) -> Map<String, Json> {
+    for migrate in older {
+        migrate(&mut document);
+    }
+    document
 }
 
 /// Takes the checksum's own field for null while computing.
@@ -106,7 +132,14 @@ mod tests {
 
     const FORMAT: Format = Format {
         name: "test",
-        version: 2,
+        version: 4,
+        migrations: &[
+            |fields| {
+                let old = fields.remove("old").unwrap_or_default();
+                fields.insert("new".to_owned(), old);
+            },
+            |fields| drop(fields.insert("more".to_owned(), fields["new"].clone())),
+        ],
     };
 
     #[test]
@@ -126,6 +159,34 @@ mod tests {
     }
 
     #[test]
+    fn documents_of_older_versions_become_what_they_are_now() {
+        let of_version = |version, field: &str| {
+            let format = Format { version, ..FORMAT };
+            format.write(Map::from_iter([(field.to_owned(), "kept".into())]))
+        };
+        let migrated = FORMAT.read(&of_version(2, "old")).unwrap();
+        assert_eq!(
+            (&migrated["new"], &migrated["more"]),
+            (&"kept".into(), &"kept".into())
+        );
+        assert!(!migrated.contains_key("old"));
+        let migrated = FORMAT.read(&of_version(3, "new")).unwrap();
+        assert_eq!(migrated["more"], "kept");
+        let current = FORMAT.read(&of_version(4, "new")).unwrap();
+        assert!(!current.contains_key("more"));
+        let mut damaged = of_version(2, "old");
+        let at = damaged.windows(4).position(|four| four == b"kept").unwrap();
+        damaged[at] = b'K';
+        assert!(matches!(
+            FORMAT.read(&damaged),
+            Err(DocumentError::Checksum)
+        ));
+        let refused = FORMAT.read(&of_version(1, "old")).unwrap_err();
+        let told = "it has format version 1, and this tks reads versions from 2 on";
+        assert_eq!(refused.to_string(), told);
+    }
+
+    #[test]
     fn empty_foreign_and_newer_documents_are_told_apart() {
         assert!(matches!(FORMAT.read(b" \n"), Err(DocumentError::Empty)));
         assert!(matches!(
@@ -133,13 +194,13 @@ mod tests {
             Err(DocumentError::Foreign { .. })
         ));
         let newer = Format {
-            version: 3,
+            version: 5,
             ..FORMAT
         }
         .write(Map::new());
         assert!(matches!(
             FORMAT.read(&newer),
-            Err(DocumentError::Newer { found: 3, known: 2 })
+            Err(DocumentError::Newer { found: 5, known: 4 })
         ));
     }
 }

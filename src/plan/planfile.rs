@@ -19,8 +19,9 @@ use crate::{
 
 const FORMAT: Format = Format {
     name: "tks plan",
-    // 2: what is selected; version 1 knew whole plans only. 3: where things come from.
+    // 2: what is selected; version 1 knew whole plans only. 3: where things come from. A plan is made anew, not migrated.
     version: 3,
+    migrations: &[],
 };
 
 /// No plan in a file.

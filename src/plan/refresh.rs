@@ -17,10 +17,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 
 /// The real attributes of every recorded resource in `scope`, `None` for what is gone. `wanted` ones without a provider are left
-/// out: the tree's mistake is told with its place.
+/// out: the tree's mistake is told with its place. What the clusters record where a run was `interrupted` may be made just now,
+/// whatever the clock says.
 pub(crate) async fn refresh(
     engine: &Engine<'_>,
-    states: &BTreeMap<ClusterPath, State>,
+    (states, interrupted): (&BTreeMap<ClusterPath, State>, &BTreeSet<ClusterPath>),
     wanted: &BTreeSet<&Address>,
     scope: &Scope,
 ) -> Result<BTreeMap<Address, Option<Attributes>>, PlanError> {
@@ -38,7 +39,13 @@ pub(crate) async fn refresh(
     let mut unserved = Vec::new();
     for (address, recorded) in recorded() {
         match engine.providers.provider(&address.kind) {
-            Some(provider) => reads.push(read(engine, provider, address, recorded)),
+            Some(provider) => {
+                let young = match interrupted.contains(&address.unit.cluster) {
+                    true => Young::new(provider),
+                    false => Young::since(&recorded.created, provider),
+                };
+                reads.push(read(engine, provider, (address, recorded), young));
+            }
             None if wanted.contains(address) => {}
             None => unserved.push(Diagnostic::new(format!(
                 "`{address}` is recorded, and nothing here serves `{}`",
@@ -91,7 +98,8 @@ pub(crate) async fn find(
         let Some(provider) = engine.providers.provider(&address.kind) else {
             continue;
         };
-        let young = Young::since(&intent.at, provider);
+        // However long ago the clock says that it was begun: a second create would be worse than this wait.
+        let young = Young::new(provider);
         let look = || provider.find(address, &intent.planned, &intent.token);
         match appearing(engine, None, &young, look).await {
             Ok(Some(attributes)) => {
@@ -166,11 +174,10 @@ pub(crate) async fn appearing<F: Future<Output = Result<Option<Attributes>, Prov
 async fn read<'a>(
     engine: &Engine<'_>,
     provider: &dyn Provider,
-    address: &'a Address,
-    recorded: &Recorded,
+    (address, recorded): (&'a Address, &Recorded),
+    young: Young,
 ) -> (&'a Address, Result<Option<Attributes>, ProviderError>) {
     let prior = &recorded.attributes;
-    let young = Young::since(&recorded.created, provider);
     let timeout = recorded.lifecycle.timeout;
     let result = appearing(engine, timeout, &young, || provider.read(address, prior)).await;
     let shroud = Shroud::of([prior, &recorded.properties]);

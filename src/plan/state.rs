@@ -15,7 +15,9 @@ use crate::key::{Key, KeyError};
 pub(crate) const TKS: &str = env!("CARGO_PKG_VERSION");
 const FORMAT: Format = Format {
     name: "tks state",
-    version: 1,
+    // 2: what each unit was made from, which a tks of version 1 would lose.
+    version: 2,
+    migrations: &[|state| drop(state.insert("units".to_owned(), Json::Object(Map::new())))],
 };
 
 /// The state of one cluster.
@@ -74,7 +76,6 @@ struct StateDoc {
     key: Option<String>,
     resources: Vec<ResourceDoc>,
     outputs: Map<String, Json>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     units: BTreeMap<String, Read>,
 }
 
@@ -319,5 +320,35 @@ impl From<CodecError> for Unreadable {
             CodecError::Key(error) => Self::Key(error),
             CodecError::Meaningless(_) => Self::Document(DocumentError::Meaning(error.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first tks wrote it.
+    const OF_VERSION_1: &[u8] = include_bytes!("tests/state-v1.json");
+
+    #[test]
+    fn a_state_of_version_1_is_read_whole_and_written_as_it_is_now() {
+        let one = cluster("a/r/one").unwrap();
+        let state = State::from_bytes(&one, OF_VERSION_1, None).unwrap();
+        assert_eq!((state.serial, state.resources.len()), (3, 2));
+        let note = address("a/r/one/note:local.file.note").unwrap();
+        let copy = &state.resources[&address("a/r/one/copy:local.file.copy").unwrap()];
+        assert!(state.resources[&note].lifecycle.protect);
+        assert!(copy.depends_on.contains(&note));
+        assert_eq!(copy.deposed.len(), 1);
+        assert_eq!(state.outputs["note"]["path"], "note.txt".into());
+
+        let written = state.to_bytes(None).unwrap();
+        let fields = FORMAT.read(&written).unwrap();
+        assert_eq!(
+            (&fields["version"], &fields["units"]),
+            (&2.into(), &Json::Object(Map::new()))
+        );
+        let again = State::from_bytes(&one, &written, None).unwrap();
+        assert_eq!(again.resources, state.resources);
     }
 }

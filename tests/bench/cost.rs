@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -72,6 +73,22 @@ pub(crate) fn run(program: &Path, args: &[&str], sampling: Sampling) -> Cost {
         high,
         wall,
     }
+}
+
+/// Seconds until a program says its first line; what it says then is not waited for.
+pub(crate) fn first_line(program: &Path, args: &[&str]) -> f64 {
+    let begun = Instant::now();
+    let mut command = Command::new(program);
+    command.args(args).env_remove("TKS_DATA_DIR");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let read = stdout.read_line(&mut String::new()).expect("a line");
+    let first = begun.elapsed().as_secs_f64();
+    assert!(read > 0, "{args:?} says nothing");
+    let _ = child.kill();
+    let _ = child.wait();
+    first
 }
 
 fn mebibytes(status: &str, field: &str) -> f64 {

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use cost::{Cost, Sampling};
 
 const RUNS: usize = 3;
+/// When somebody who waits sees the first line, seconds.
+const FIRST_LINE: f64 = 0.2;
 
 /// What is measured, what it may cost, and what another tool was measured to cost.
 struct Case {
@@ -183,6 +185,15 @@ fn measure(tks: &Path, case: &Case) -> Vec<String> {
         ("list", &listed, case.limits.list, None, case.peers.list),
     ];
     let mut over = Vec::new();
+    let first = (0..RUNS).map(|_| cost::first_line(tks, &["plan", "--json", &fleet]));
+    let first = first.fold(f64::INFINITY, f64::min);
+    println!(
+        "{:<19} {:<16} {first:>7.3} s to its first line, by the clock; limit {FIRST_LINE} s",
+        case.name, "plan --json"
+    );
+    if first > FIRST_LINE {
+        over.push(format!("{}, the first line", case.name));
+    }
     for (command, cost, cpu, memory, peer) in rows {
         let limit = cpu.map_or(String::new(), |cpu| format!("{cpu} s"));
         let limit = memory.map_or(limit.clone(), |memory| format!("{limit}, {memory} MiB"));

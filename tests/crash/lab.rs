@@ -99,6 +99,7 @@ impl Lab {
         match fault.as_deref() {
             Some("fail") => return Err(ProviderError::new("out of order")),
             Some("hang") => std::future::pending::<()>().await,
+            Some("panic") => panic!("a bug of a provider, on purpose"),
             _ => {}
         }
         tokio::task::yield_now().await;

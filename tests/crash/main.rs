@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "scenarios tell what they tried")]
 
+mod clock;
 mod disk;
 mod lab;
 mod ledger;
@@ -16,7 +17,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use clock::Clock;
 use scene::{End, Scene, Tree};
+
+const YEAR: i64 = 365 * 24 * 3600;
 
 type Scenario = (&'static str, fn());
 
@@ -40,6 +44,7 @@ const SCENARIOS: &[Scenario] = &[
         "killed_and_things_are_seen_late",
         killed_and_things_are_seen_late,
     ),
+    ("a_clock_that_jumps", a_clock_that_jumps),
     ("interrupted_once_and_twice", interrupted_once_and_twice),
     (
         "a_provider_that_cannot_be_trusted",
@@ -200,6 +205,29 @@ fn killed_and_things_are_seen_late() {
     println!("  {} points", points / 6);
 }
 
+/// Killed, and the next run believes that it is years later, or earlier, while what was made is not seen yet.
+fn a_clock_that_jumps() {
+    let Some(clock) = Clock::build() else {
+        return;
+    };
+    let points = Scene::new(Tree::First).points("apply");
+    let jumps = [3 * YEAR, -3 * YEAR, 3600, -3600];
+    at_every_point(points / 6, |at| {
+        let (point, jump) = (at * 6, jumps[at % jumps.len()]);
+        let mut scene = Scene::new(Tree::First);
+        scene.ledger.hide(300);
+        scene.end(End::Kill, point, "apply");
+        scene.clock = Some(clock.off_by(jump));
+        scene.converges(&format!("killed at {point}, then {jump} s later"));
+        scene.clock = Some(clock.off_by(-jump));
+        scene.plant(Tree::Second);
+        scene.converges(&format!("killed at {point}, then {jump} s earlier"));
+        scene.clock = None;
+        scene.is_destroyed("at its own time again");
+    });
+    println!("  {} points", points / 6);
+}
+
 fn interrupted_once_and_twice() {
     let before = Scene::applied(Tree::First);
     before.plant(Tree::Second);
@@ -227,11 +255,14 @@ fn a_provider_that_cannot_be_trusted() {
         ("create root", "again", 0),
         ("create leaf", "lie", 4),
         ("create end", "hang", 4),
+        ("create cast", "panic", 70),
     ] {
         let scene = Scene::new(Tree::First);
         scene.ledger.inject(operation, fault, 1);
         let done = scene.tks(&["apply", "f", "--auto-approve", "--timeout", "2s"]);
         assert_eq!(done.code, code, "{operation} {fault}:\n{}", done.text());
+        let is_bug = done.stderr.contains("This is a bug in tks");
+        assert_eq!(is_bug, code == 70, "{operation} {fault}:\n{}", done.text());
         scene.converges(&format!("{operation} {fault}"));
     }
     let scene = Scene::applied(Tree::First);

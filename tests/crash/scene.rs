@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
+use crate::clock::OffBy;
 use crate::lab;
 use crate::ledger::{Ledger, Thing};
 
@@ -91,6 +92,8 @@ pub(crate) struct Scene {
     strict: bool,
     /// Where the fleet keeps its state, if not in its folder.
     data: Option<PathBuf>,
+    /// What time it is for tks, if not the time of this machine.
+    pub(crate) clock: Option<OffBy>,
 }
 
 impl Scene {
@@ -106,6 +109,7 @@ impl Scene {
             dir,
             strict: false,
             data: None,
+            clock: None,
         };
         scene.write("fleet.yaml", "platform: local\n");
         scene.write("modules/base/module.yaml", BASE);
@@ -211,6 +215,9 @@ impl Scene {
         }
         if let Some(data) = &self.data {
             command.env("TKS_DATA_DIR", data);
+        }
+        if let Some(clock) = &self.clock {
+            command.envs(clock.variables());
         }
         command
     }

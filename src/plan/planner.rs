@@ -38,8 +38,6 @@ pub(crate) struct Planner<'a> {
     versions: BTreeMap<ClusterPath, (String, u64)>,
     /// Creates whose end nobody saw.
     in_flight: BTreeMap<Address, Intent>,
-    /// Where a run ended early.
-    interrupted: BTreeSet<ClusterPath>,
     /// What those made, as far as their providers can tell.
     found: BTreeMap<Address, Attributes>,
     /// What is recorded under another name.
@@ -66,13 +64,11 @@ impl<'a> Planner<'a> {
     pub(crate) fn load(engine: &'a Engine<'a>) -> Result<Self, PlanError> {
         let resources = engine.desired.resources();
         let states = engine.store.load_all()?;
-        let (interrupted, in_flight) = interrupted(engine)?;
         Ok(Self {
             engine,
             versions: store::versions(&states),
             states,
-            in_flight,
-            interrupted,
+            in_flight: in_flight(engine)?,
             found: BTreeMap::new(),
             renaming: Renaming::default(),
             imported: BTreeMap::new(),
@@ -102,8 +98,7 @@ impl<'a> Planner<'a> {
             self.rename()?;
         }
         self.select(mode)?;
-        let (states, scope) = ((&self.states, &self.interrupted), &self.scope);
-        self.real = refresh::refresh(self.engine, states, &wanted, scope).await?;
+        self.real = refresh::refresh(self.engine, &self.states, &wanted, &self.scope).await?;
         self.found = refresh::find(self.engine, &self.in_flight, &self.scope).await?;
         if mode != PlanMode::RefreshOnly {
             self.adopt();
@@ -776,17 +771,14 @@ fn kept(address: &Address, recorded: &Recorded) -> Change {
     }
 }
 
-/// Where runs were interrupted, which is told, and the creates whose end nobody saw.
-fn interrupted(
-    engine: &Engine<'_>,
-) -> Result<(BTreeSet<ClusterPath>, BTreeMap<Address, Intent>), StateError> {
-    let (mut clusters, mut all) = (BTreeSet::new(), BTreeMap::new());
+/// The creates whose end nobody saw; tells of every run that was interrupted.
+fn in_flight(engine: &Engine<'_>) -> Result<BTreeMap<Address, Intent>, StateError> {
+    let mut all = BTreeMap::new();
     for cluster in engine.store.journaled()? {
         let Some(left) = engine.store.left(&cluster)? else {
             continue;
         };
         let document = engine.store.load_document(&cluster)?;
-        clusters.insert(cluster.clone());
         let open = left.open.iter();
         engine.progress.event(Event::Interrupted {
             run: left.run.clone(),
@@ -799,7 +791,7 @@ fn interrupted(
         let creates = left.open.into_iter();
         all.extend(creates.filter(|(_, intent)| intent.doing == Doing::Create));
     }
-    Ok((clusters, all))
+    Ok(all)
 }
 
 /// What an interrupted run may have made, and nobody wants.

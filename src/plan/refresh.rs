@@ -17,11 +17,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 
 /// The real attributes of every recorded resource in `scope`, `None` for what is gone. `wanted` ones without a provider are left
-/// out: the tree's mistake is told with its place. What the clusters record where a run was `interrupted` may be made just now,
-/// whatever the clock says.
+/// out: the tree's mistake is told with its place.
 pub(crate) async fn refresh(
     engine: &Engine<'_>,
-    (states, interrupted): (&BTreeMap<ClusterPath, State>, &BTreeSet<ClusterPath>),
+    states: &BTreeMap<ClusterPath, State>,
     wanted: &BTreeSet<&Address>,
     scope: &Scope,
 ) -> Result<BTreeMap<Address, Option<Attributes>>, PlanError> {
@@ -39,13 +38,7 @@ pub(crate) async fn refresh(
     let mut unserved = Vec::new();
     for (address, recorded) in recorded() {
         match engine.providers.provider(&address.kind) {
-            Some(provider) => {
-                let young = match interrupted.contains(&address.unit.cluster) {
-                    true => Young::new(provider),
-                    false => Young::since(&recorded.created, provider),
-                };
-                reads.push(read(engine, provider, (address, recorded), young));
-            }
+            Some(provider) => reads.push(read(engine, provider, address, recorded)),
             None if wanted.contains(address) => {}
             None => unserved.push(Diagnostic::new(format!(
                 "`{address}` is recorded, and nothing here serves `{}`",
@@ -98,8 +91,7 @@ pub(crate) async fn find(
         let Some(provider) = engine.providers.provider(&address.kind) else {
             continue;
         };
-        // However long ago the clock says that it was begun: a second create would be worse than this wait.
-        let young = Young::new(provider);
+        let young = Young::since(&intent.at, provider);
         let look = || provider.find(address, &intent.planned, &intent.token);
         match appearing(engine, None, &young, look).await {
             Ok(Some(attributes)) => {
@@ -174,10 +166,11 @@ pub(crate) async fn appearing<F: Future<Output = Result<Option<Attributes>, Prov
 async fn read<'a>(
     engine: &Engine<'_>,
     provider: &dyn Provider,
-    (address, recorded): (&'a Address, &Recorded),
-    young: Young,
+    address: &'a Address,
+    recorded: &Recorded,
 ) -> (&'a Address, Result<Option<Attributes>, ProviderError>) {
     let prior = &recorded.attributes;
+    let young = Young::since(&recorded.created, provider);
     let timeout = recorded.lifecycle.timeout;
     let result = appearing(engine, timeout, &young, || provider.read(address, prior)).await;
     let shroud = Shroud::of([prior, &recorded.properties]);

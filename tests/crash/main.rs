@@ -205,27 +205,29 @@ fn killed_and_things_are_seen_late() {
     println!("  {} points", points / 6);
 }
 
-/// Killed, and the next run believes that it is years later, or earlier, while what was made is not seen yet.
+/// Killed, and the next run believes that it is years later, or earlier, while what was made is not seen yet, nor wanted any more.
 fn a_clock_that_jumps() {
     let Some(clock) = Clock::build() else {
         return;
     };
     let points = Scene::new(Tree::First).points("apply");
     let jumps = [3 * YEAR, -3 * YEAR, 3600, -3600];
-    at_every_point(points / 6, |at| {
-        let (point, jump) = (at * 6, jumps[at % jumps.len()]);
+    at_every_point(points / 7, |at| {
+        let (point, jump) = (at * 7, jumps[at % jumps.len()]);
         let mut scene = Scene::new(Tree::First);
-        scene.ledger.hide(300);
+        scene.ledger.hide(600);
         scene.end(End::Kill, point, "apply");
         scene.clock = Some(clock.off_by(jump));
-        scene.converges(&format!("killed at {point}, then {jump} s later"));
-        scene.clock = Some(clock.off_by(-jump));
         scene.plant(Tree::Second);
+        scene.converges(&format!("killed at {point}, then {jump} s later"));
+        scene.ledger.hide(0);
+        scene.clock = Some(clock.off_by(-jump));
+        scene.plant(Tree::Third);
         scene.converges(&format!("killed at {point}, then {jump} s earlier"));
         scene.clock = None;
         scene.is_destroyed("at its own time again");
     });
-    println!("  {} points", points / 6);
+    println!("  {} points", points / 7);
 }
 
 fn interrupted_once_and_twice() {

@@ -23,6 +23,7 @@ use promql::testlang::{Value, parse_series};
 use promql::{Engine, Features, Options};
 use queries::Random;
 use serde_json::Value as Json;
+use thanos::api::Places;
 use tsdb::Ulid;
 use tsdb::block::{BlockWriter, Blocks, EncodedChunk};
 use tsdb::chunk::histogram::{Appended, FloatHistogramAppender};
@@ -40,7 +41,8 @@ const RANGES: [(i64, i64, i64); 6] = [
     (900, 900, 1),
 ];
 /// What promises the same as ours.
-const FEATURES: &str = "promql-experimental-functions,promql-delayed-name-removal";
+const FEATURES: &str = "promql-experimental-functions,promql-delayed-name-removal,\
+    promql-extended-range-selectors,promql-binop-fill-modifiers";
 
 fn prometheus() -> Option<PathBuf> {
     let home = std::env::var("HOME").unwrap_or_default();
@@ -166,10 +168,15 @@ fn write_block(folder: &Path, series: &[(String, String)]) {
 
 // ---- both sides
 
-/// The answer's JSON, or none for an error, also that of a connection while it starts.
 fn theirs(address: &str, query: &str, (start, end, step): (i64, i64, i64)) -> Option<Json> {
+    let range = format!("&start={start}&end={end}&step={step}");
+    ask(address, "query_range", query, &range)
+}
+
+/// The answer's JSON, or none for an error, also that of a connection while it starts.
+fn ask(address: &str, endpoint: &str, query: &str, more: &str) -> Option<Json> {
     let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let target = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step={step}");
+    let target = format!("/api/v1/{endpoint}?query={query}{more}");
     let mut stream = TcpStream::connect(address).ok()?;
     let request = format!("GET {target} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
@@ -186,15 +193,27 @@ fn ours(
     query: &str,
     (start, end, step): (i64, i64, i64),
 ) -> Option<Json> {
-    let features = Features {
-        experimental_functions: true,
-        ..Features::default()
-    };
-    let expr = promql::parse_with(query, features).ok()?;
+    let expr = promql::parse_with(query, Features::all()).ok()?;
     let (start, end, step) = (start * 1000, end * 1000, step * 1000);
     let answer = engine.range(blocks, &expr, start, end, step, &Cancel::new());
     let pieces: Vec<_> = thanos::api::answer_json(answer.ok()?).collect();
     Some(serde_json::from_slice(&pieces.concat()).expect("JSON"))
+}
+
+/// What random queries have not.
+const DURATIONS: [&str; 4] = [
+    "a[5m + 2 * step()] offset -range()",
+    "rate(a[(1h - 30s)])[min_of(step(), 10m):max_of(step(), 5s)] offset (step() + 1)",
+    "a[1h:] smoothed",
+    "rate(a[5m] smoothed @ start()) + on () group_left fill_right (3) rate(b[1h] anchored @ 12.5)",
+];
+
+/// What is different in the trees that `parse_query` gives.
+fn other_tree(address: &str, query: &str) -> Option<String> {
+    let wanted = ask(address, "parse_query", query, "").map(|it| it["data"].clone());
+    let got = promql::parse_with(query, Features::all()).ok();
+    let got = got.map(|expr| thanos::api::tree(&expr, Places::Left));
+    (got != wanted).then(|| format!("the tree of {query}: {got:#?} is not {wanted:#?}"))
 }
 
 #[test]
@@ -249,7 +268,13 @@ fn random_range_queries_are_answered_as_prometheus_answers_them() {
             (got, _) => Some(format!("an answer: {}", got.is_some())),
         };
         different.extend(difference.map(|why| format!("{query} over {range:?}: {why}")));
+        different.extend(other_tree(&address, &query));
     }
+    different.extend(
+        DURATIONS
+            .iter()
+            .filter_map(|query| other_tree(&address, query)),
+    );
     let found = different.len();
     println!("seed {seed}: {count} range queries, {errors} errors, {found} different");
     assert!(different.is_empty(), "{}", different.join("\n"));

@@ -43,7 +43,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn truncated(&self, count: usize) -> Corrupt {
-        let needs = self.position as u64 + count as u64;
+        let needs = (self.position as u64).saturating_add(count as u64);
         Corrupt::new(self.part, self.at, Flaw::Truncated { needs })
     }
 
@@ -177,6 +177,17 @@ pub(crate) fn put_slice(out: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_length_beyond_all_numbers_is_truncated() {
+        let mut cursor = Cursor::new("numbers", 0, &[1, 2]);
+        assert_eq!(cursor.byte(), Ok(1));
+        let flaw = Flaw::Truncated { needs: u64::MAX };
+        assert_eq!(
+            cursor.bytes(usize::MAX),
+            Err(Corrupt::new("numbers", 0, flaw))
+        );
+    }
 
     proptest! {
         #[test]

@@ -1,4 +1,4 @@
-//! The querier's HTTP API: `/api/v1/…` as Thanos and Prometheus speak it, and a plain page of the stores.
+//! The querier's HTTP API: `/api/v1/…` as Thanos and Prometheus speak it, and plain pages for people.
 //!
 //! The API knows nothing of gRPC: what it asks is a [`Source`]. Handlers parse ([`params`]), evaluation runs
 //! behind a [`Gate`], answers are written by [`json`], failures by [`error`].
@@ -17,6 +17,7 @@ mod status;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use gate::Gate;
 pub use json::answer_json;
 use metrics::HttpMetrics;
 pub use source::{LabelSelect, Listing, Scope, Source};
+pub use tree::{Places, node_type, tree};
 
 /// The largest form that is taken, in bytes; Go's limit.
 const MAX_BODY: usize = 10 << 20;
@@ -111,11 +113,12 @@ pub fn router(source: Arc<dyn Source>, settings: Settings, registry: &Registry) 
     });
     api.queries.register(registry);
     let http = HttpMetrics::new(registry);
-    let page = get(page::stores);
     Router::new()
         .nest("/api/v1", v1(&http, registry))
-        .route("/", http.observe("stores_page", page.clone()))
-        .route("/stores", http.observe("stores_page", page))
+        .route("/", get(page::root))
+        .route("/graph", http.observe("query_page", get(page::query)))
+        .route("/stores", http.observe("stores_page", get(page::stores)))
+        .route("/status", http.observe("status_page", get(page::status)))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .with_state(api)
 }
@@ -184,6 +187,13 @@ fn v1(http: &HttpMetrics, registry: &Registry) -> Router<Arc<Api>> {
             http.observe(
                 "format_query",
                 both(get(services::format_query).post(services::format_query)),
+            ),
+        )
+        .route(
+            "/parse_query",
+            http.observe(
+                "parse_query",
+                both(get(services::parse_query).post(services::parse_query)),
             ),
         )
         .fallback(unknown)

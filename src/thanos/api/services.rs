@@ -23,6 +23,7 @@ use tonic::Status;
 use super::error::{ApiError, ErrorType};
 use super::metadata::FOREVER;
 use super::params::Params;
+use super::tree::{Places, tree};
 use super::{Api, json, stores};
 
 /// Entries of each list of `status/tsdb` when the request does not say.
@@ -175,6 +176,12 @@ pub(super) async fn tsdb(
 pub(super) async fn format_query(params: Params) -> Result<Response, ApiError> {
     let expr = promql::parse(params.query()?)?;
     Ok(json::success(&promql::parser::prettify(&expr), Vec::new()))
+}
+
+/// `GET|POST /api/v1/parse_query`.
+pub(super) async fn parse_query(params: Params) -> Result<Response, ApiError> {
+    let expr = promql::parse(params.query()?)?;
+    Ok(json::success(&tree(&expr, Places::Left), Vec::new()))
 }
 
 /// A failure as the querier words it.

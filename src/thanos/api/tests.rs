@@ -626,7 +626,14 @@ async fn stores_are_listed_by_type() {
             "]}}\n"
         )
     );
-    assert!(body(&app, "/").await.contains("<code>a:1</code>"));
+    assert!(body(&app, "/stores").await.contains("<code>a:1</code>"));
+    for page in ["/graph", "/status"] {
+        let text = body(&app, page).await;
+        assert!(text.contains("<a href=\"stores\">Stores</a>"), "{text}");
+    }
+    let root = get(&app, "/").await;
+    assert_eq!(root.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(root.headers()["location"], "graph");
 }
 
 #[tokio::test]

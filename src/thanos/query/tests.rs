@@ -381,6 +381,8 @@ async fn a_prefix_moves_the_api_but_not_the_probes() {
         .await;
     let answer = get(&url, "/thanos/api/v1/query?query=1&time=0").await;
     assert!(answer.contains(r#""result":[0,"1"]"#), "{answer}");
-    assert!(get(&url, "/").await.contains("No store is connected"));
+    assert!(get(&url, "/").await.contains("<textarea"));
+    let stores = get(&url, "/thanos/stores").await;
+    assert!(stores.contains("No store is connected"), "{stores}");
     assert_eq!(get(&url, "/-/healthy").await, "OK");
 }

@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 
+use thanos::api::Places;
+
 use super::{mistake, tree};
 use crate::Exit;
 use crate::args::{FormatArgs, ParseArgs};
@@ -24,7 +26,7 @@ pub(super) fn parse(args: &ParseArgs, printer: &Printer) -> Result<Exit> {
     let expr = promql::parse_with(&text, args.features.features());
     let expr = expr.map_err(|error| mistake(&text, &error))?;
     let shown = match args.json {
-        true => format!("{:#}", tree::json(&expr)),
+        true => format!("{:#}", thanos::api::tree(&expr, Places::Told)),
         false => tree::text(&expr),
     };
     printer.out(&shown)?;

@@ -35,8 +35,10 @@ fn real_thanos_reads_us_and_we_read_real_thanos() {
     };
     let fleet = Fleet::demo();
     fleet.apply().expect(0);
-    real_thanos_query_goes_through_our_ingress(&fleet, &thanos);
-    our_querier_reads_a_real_sidecar(&fleet, &thanos);
+    for compression in ["none", "snappy"] {
+        real_thanos_query_goes_through_our_ingress(&fleet, &thanos, compression);
+        our_querier_reads_a_real_sidecar(&fleet, &thanos, compression);
+    }
     real_thanos_query_stacks_on_our_querier(&fleet, &thanos);
 }
 
@@ -173,7 +175,7 @@ fn forget_moments(answer: &mut Json) {
 }
 
 /// With the client certificate that tks made for the observer's TLS querier.
-fn real_thanos_query_goes_through_our_ingress(fleet: &Fleet, thanos: &Path) {
+fn real_thanos_query_goes_through_our_ingress(fleet: &Fleet, thanos: &Path, compression: &str) {
     let client =
         |what: &str| fleet.output(OBSERVER, &format!("federation/eu-west-3-observee.{what}"));
     let http = free_address();
@@ -190,8 +192,16 @@ fn real_thanos_query_goes_through_our_ingress(fleet: &Fleet, thanos: &Path) {
             "--grpc-client-server-name={}",
             fleet.output(OBSERVEE, "ingress.host")
         ),
+        &format!("--grpc-compression={compression}"),
     ]);
-    let _thanos = Running::start(thanos, &args, fleet.dir.path().join("thanos-query.log"));
+    let _thanos = Running::start(
+        thanos,
+        &args,
+        fleet
+            .dir
+            .path()
+            .join(format!("thanos-query-{compression}.log")),
+    );
     let url = format!("http://{http}");
     let stores = eventually("our sidecar among real Thanos's stores", || {
         let stores = get(&format!("{url}/api/v1/stores"), &[])?;
@@ -220,10 +230,10 @@ fn real_thanos_query_goes_through_our_ingress(fleet: &Fleet, thanos: &Path) {
             .contains(&"prometheus_replica".into()),
         "{same}"
     );
-    println!("real thanos query answers through our ingress");
+    println!("real thanos query answers through our ingress, compression {compression}");
 }
 
-fn our_querier_reads_a_real_sidecar(fleet: &Fleet, thanos: &Path) {
+fn our_querier_reads_a_real_sidecar(fleet: &Fleet, thanos: &Path, compression: &str) {
     let (grpc, http) = (free_address(), free_address());
     let prometheus = fleet.output(OBSERVEE, "prometheus.url");
     let args = words(&[
@@ -232,15 +242,30 @@ fn our_querier_reads_a_real_sidecar(fleet: &Fleet, thanos: &Path) {
         &format!("--grpc-address={grpc}"),
         &format!("--http-address={}", free_address()),
     ]);
-    let _sidecar = Running::start(thanos, &args, fleet.dir.path().join("thanos-sidecar.log"));
+    let _sidecar = Running::start(
+        thanos,
+        &args,
+        fleet
+            .dir
+            .path()
+            .join(format!("thanos-sidecar-{compression}.log")),
+    );
     let args = words(&[
         "thanos",
         "query",
         &format!("--endpoint={grpc}"),
         &format!("--http-address={http}"),
         &format!("--grpc-address={}", free_address()),
+        &format!("--grpc-compression={compression}"),
     ]);
-    let _query = Running::start(&tks(), &args, fleet.dir.path().join("tks-query.log"));
+    let _query = Running::start(
+        &tks(),
+        &args,
+        fleet
+            .dir
+            .path()
+            .join(format!("tks-query-{compression}.log")),
+    );
     let url = format!("http://{http}");
     let up = eventually("an answer from a real sidecar", || {
         let up = series(
@@ -256,7 +281,7 @@ fn our_querier_reads_a_real_sidecar(fleet: &Fleet, thanos: &Path) {
         Some(1),
         "{stores}"
     );
-    println!("our querier answers over a real thanos sidecar");
+    println!("our querier answers over a real thanos sidecar, compression {compression}");
 }
 
 /// A querier is a StoreAPI too: the central one as the only endpoint of a real one.

@@ -8,14 +8,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::accept::{CONNECTION_WINDOW, Limits, STREAM_WINDOW, Server};
+use crate::channel::Channel;
 use crate::probe::Probe;
 use crate::tls::{ClientTls, H2, Reloading, ServerTls};
-use crate::{NetError, port};
+use crate::{NetError, port, snappy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,7 +31,7 @@ pub fn channel(address: &str, tls: Option<&ClientTls>) -> Result<Channel, NetErr
     let host = host_of(address)?.to_owned();
     let endpoint = endpoint(address, tls)?;
     let Some(tls) = tls.cloned() else {
-        return Ok(endpoint.connect_lazy());
+        return Ok(Channel::new(endpoint.connect_lazy()));
     };
     tls.name(&host)?;
     let target = address.to_owned();
@@ -38,7 +39,8 @@ pub fn channel(address: &str, tls: Option<&ClientTls>) -> Result<Channel, NetErr
         let (tls, target, host) = (tls.clone(), target.clone(), host.clone());
         async move { connect_tls(&target, &host, tls).await.map(TokioIo::new) }
     };
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(connect)))
+    let connected = endpoint.connect_with_connector_lazy(tower::service_fn(connect));
+    Ok(Channel::new(connected))
 }
 
 fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, NetError> {
@@ -137,6 +139,7 @@ pub async fn serve_on(
         .transpose()?
         .map(Into::into);
     let router = routes.prepare().into_axum_router();
+    let router = router.layer(axum::middleware::from_fn(snappy::serve));
     Server {
         router,
         tls,
@@ -175,6 +178,7 @@ mod tests {
     use tonic_health::pb::health_client::HealthClient;
 
     use super::*;
+    use crate::channel::Compression;
     use crate::log::chain;
     use crate::tls::testing::{Authority, Leaf, Pki};
 
@@ -203,6 +207,15 @@ mod tests {
         let channel = channel(&address.to_string(), None).unwrap();
         assert_eq!(check(channel).await.unwrap(), 1);
         shutdown.cancel();
+    }
+
+    #[tokio::test]
+    async fn compressed_calls_are_answered_compressed() {
+        let (address, _shutdown) = start(None).await;
+        let channel = channel(&address.to_string(), None).unwrap();
+        let compressed = channel.clone().compressed(Compression::Snappy);
+        assert_eq!(check(compressed).await.unwrap(), 1);
+        assert_eq!(check(channel).await.unwrap(), 1);
     }
 
     #[tokio::test]

@@ -4,10 +4,12 @@
 //! * [`shutdown`], [`probe`], [`metrics`]: signals, `/-/ready`, the registry behind `/metrics`;
 //! * [`http`], [`grpc`], [`tls`], [`port`]: listeners and connections, all on one accept loop and one
 //!   TLS provider (aws-lc-rs), with certificates that are re-read when their files change;
+//! * [`channel`]: how gRPC messages travel, compressed or not;
 //! * [`watch`]: a tick when one of some files changes;
 //! * [`ingress`]: the TLS gateway in front of a sidecar.
 
 mod accept;
+pub mod channel;
 mod error;
 pub mod grpc;
 pub mod http;
@@ -18,6 +20,7 @@ pub mod port;
 pub mod probe;
 mod process;
 pub mod shutdown;
+mod snappy;
 pub mod tls;
 pub mod watch;
 

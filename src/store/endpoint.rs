@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use net::channel::{Channel, Compression};
 use net::tls::ClientTls;
 use parking_lot::RwLock;
 use proto::info::InfoResponse;
@@ -9,7 +10,6 @@ use proto::info::info_client::InfoClient;
 use proto::thanos::Label;
 use proto::thanos::store_client::StoreClient;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::labels;
 use crate::services::Offers;
@@ -29,6 +29,8 @@ pub struct EndpointSpec {
     pub strict: bool,
     /// Plaintext when absent.
     pub tls: Option<ClientTls>,
+    /// Of what is sent.
+    pub compression: Compression,
 }
 
 /// An endpoint as `/api/v1/stores` lists it.
@@ -121,6 +123,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(spec: EndpointSpec) -> Result<Self, net::NetError> {
         let channel = net::grpc::channel(&spec.address, spec.tls.as_ref())?;
+        let channel = channel.compressed(spec.compression);
         Ok(Self {
             spec,
             channel,

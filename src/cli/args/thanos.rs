@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use net::channel::Compression;
 
 use thanos::shipper::Hash;
 use thanos::sidecar::MinTime;
@@ -335,6 +336,15 @@ pub(crate) struct QueryArgs {
         value_name = "NAME"
     )]
     pub(crate) server_name: String,
+    /// How messages to endpoints are compressed
+    #[arg(long = "grpc-compression", default_value = "none", value_enum)]
+    pub(crate) grpc_compression: GrpcCompression,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GrpcCompression {
+    None,
+    Snappy,
 }
 
 impl QueryArgs {
@@ -346,6 +356,10 @@ impl QueryArgs {
             key: file(&self.tls_key),
             server_name: (!self.server_name.is_empty()).then(|| self.server_name.clone()),
             skip_verify: self.tls_skip_verify,
+            compression: match self.grpc_compression {
+                GrpcCompression::None => Compression::None,
+                GrpcCompression::Snappy => Compression::Snappy,
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are the point")]
 
+#[allow(dead_code, reason = "the series are for others")]
 mod queries;
 
 use promql::parser::prettify;

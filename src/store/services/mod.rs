@@ -14,9 +14,9 @@ mod targets;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use net::channel::Channel;
 use proto::info::InfoResponse;
 use proto::thanos::{Label, LabelSet, PartialResponseStrategy};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use exemplars::{ExemplarSelect, merge_exemplars};

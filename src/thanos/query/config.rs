@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use net::channel::Compression;
 use net::tls::{ClientTls, ServerTls};
+use store::EndpointSpec;
 
 use crate::api::Settings;
 
@@ -124,9 +126,20 @@ pub struct GrpcClient {
     pub server_name: Option<String>,
     /// `--grpc-client-tls-skip-verify`
     pub skip_verify: bool,
+    /// `--grpc-compression`
+    pub compression: Compression,
 }
 
 impl GrpcClient {
+    /// An endpoint of which nothing else is known.
+    pub(super) fn spec(&self) -> EndpointSpec {
+        EndpointSpec {
+            tls: self.tls(),
+            compression: self.compression,
+            ..EndpointSpec::default()
+        }
+    }
+
     /// How endpoints are connected to; `None` is plaintext.
     #[must_use]
     pub fn tls(&self) -> Option<ClientTls> {

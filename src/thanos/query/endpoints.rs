@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use net::metrics::Registry;
-use net::tls::ClientTls;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use store::{EndpointSpec, StoreSet};
@@ -25,7 +24,8 @@ pub(super) struct Endpoints {
     stores: Arc<StoreSet>,
     fixed: Vec<EndpointSpec>,
     files: Vec<(Pattern, Format)>,
-    default_tls: Option<ClientTls>,
+    /// For what says nothing of its connection.
+    default: EndpointSpec,
     reload_interval: Duration,
     dns_interval: Duration,
     /// The last good content of each file.
@@ -39,13 +39,13 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     pub(super) fn new(config: &Config, stores: Arc<StoreSet>, registry: &Registry) -> Self {
-        let tls = config.grpc_client.tls();
+        let default = config.grpc_client.spec();
         let fixed = |strict| {
-            let tls = tls.clone();
+            let default = &default;
             move |address: &String| EndpointSpec {
                 address: address.clone(),
                 strict,
-                tls: tls.clone(),
+                ..default.clone()
             }
         };
         let files = |paths: &[String], format| {
@@ -67,7 +67,7 @@ impl Endpoints {
                 files(&config.store_sd_files, Format::Targets),
             ]
             .concat(),
-            default_tls: tls,
+            default,
             reload_interval: config.sd_reload_interval,
             dns_interval: config.sd_dns_interval,
             read: BTreeMap::new(),
@@ -132,7 +132,7 @@ impl Endpoints {
         let mut failures = 0;
         for (pattern, format) in &self.files {
             for path in pattern.files() {
-                match sdfile::read(&path, *format, self.default_tls.as_ref()) {
+                match sdfile::read(&path, *format, &self.default) {
                     Ok(specs) => {
                         self.read.insert(path.clone(), specs);
                     }

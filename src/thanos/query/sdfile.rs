@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use net::channel::Compression;
 use net::tls::ClientTls;
 use serde::Deserialize;
 use store::EndpointSpec;
@@ -63,9 +64,26 @@ struct Entry {
 struct ClientConfig {
     tls_config: Option<TlsConfig>,
     server_name: Option<String>,
-    /// Connections are not compressed; every server takes that.
-    #[allow(dead_code, reason = "part of the format")]
-    compression: Option<String>,
+    #[serde(default)]
+    compression: Wire,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wire {
+    #[default]
+    #[serde(alias = "")]
+    None,
+    Snappy,
+}
+
+impl From<Wire> for Compression {
+    fn from(wire: Wire) -> Self {
+        match wire {
+            Wire::None => Self::None,
+            Wire::Snappy => Self::Snappy,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -88,6 +106,14 @@ struct TargetGroup {
 }
 
 impl ClientConfig {
+    fn spec(&self) -> EndpointSpec {
+        EndpointSpec {
+            tls: self.tls(),
+            compression: self.compression.into(),
+            ..EndpointSpec::default()
+        }
+    }
+
     /// TLS is on when said so, or when anything of it is configured.
     fn tls(&self) -> Option<ClientTls> {
         let tls = self.tls_config.as_ref()?;
@@ -131,11 +157,11 @@ impl Entry {
     }
 }
 
-/// Reads a file. `default_tls` is for what says nothing of TLS.
+/// Reads a file. `default` is for what says nothing of its connection.
 pub(super) fn read(
     path: &Path,
     format: Format,
-    default_tls: Option<&ClientTls>,
+    default: &EndpointSpec,
 ) -> Result<Vec<EndpointSpec>, SdFileError> {
     let text = std::fs::read_to_string(path).map_err(|source| SdFileError::Read {
         path: path.to_owned(),
@@ -145,29 +171,29 @@ pub(super) fn read(
         return Ok(Vec::new());
     }
     match format {
-        Format::Endpoints => endpoints(path, &text, default_tls),
-        Format::Targets => targets(path, &text, default_tls),
+        Format::Endpoints => endpoints(path, &text, default),
+        Format::Targets => targets(path, &text, default),
     }
 }
 
 fn endpoints(
     path: &Path,
     text: &str,
-    default_tls: Option<&ClientTls>,
+    default: &EndpointSpec,
 ) -> Result<Vec<EndpointSpec>, SdFileError> {
     let file: File = serde_yaml::from_str(text).map_err(|source| SdFileError::Yaml {
         path: path.to_owned(),
         source,
     })?;
-    let default = file.default_client_config.as_ref();
+    let of_file = file.default_client_config.as_ref();
     let spec = |entry: Entry| {
-        let config = entry.client_config.as_ref().or(default);
-        let tls = config.map_or_else(|| default_tls.cloned(), ClientConfig::tls);
-        match entry.flaw(tls.as_ref()) {
+        let config = entry.client_config.as_ref().or(of_file);
+        let connected = config.map_or_else(|| default.clone(), ClientConfig::spec);
+        match entry.flaw(connected.tls.as_ref()) {
             None => Ok(EndpointSpec {
                 address: entry.address,
                 strict: entry.strict,
-                tls,
+                ..connected
             }),
             Some(reason) => {
                 let (path, address) = (path.to_owned(), entry.address);
@@ -185,7 +211,7 @@ fn endpoints(
 fn targets(
     path: &Path,
     text: &str,
-    default_tls: Option<&ClientTls>,
+    default: &EndpointSpec,
 ) -> Result<Vec<EndpointSpec>, SdFileError> {
     let groups: Vec<TargetGroup> =
         serde_yaml::from_str(text).map_err(|source| SdFileError::Yaml {
@@ -194,8 +220,7 @@ fn targets(
         })?;
     let spec = |address| EndpointSpec {
         address,
-        strict: false,
-        tls: default_tls.cloned(),
+        ..default.clone()
     };
     Ok(groups
         .into_iter()
@@ -209,7 +234,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<EndpointSpec>, SdFileError> {
-        endpoints(Path::new("sd.yaml"), text, None)
+        endpoints(Path::new("sd.yaml"), text, &EndpointSpec::default())
     }
 
     #[test]
@@ -218,7 +243,7 @@ mod tests {
             "default_client_config:\n  tls_config: {ca_file: ca.pem}\n  server_name: store.lab\n\
              endpoints:\n\
              - address: a:1\n\
-             - address: b:2\n  strict: true\n  client_config: {tls_config: {cert_file: c.pem, key_file: k.pem}, server_name: b.lab}\n\
+             - address: b:2\n  strict: true\n  client_config: {tls_config: {cert_file: c.pem, key_file: k.pem}, server_name: b.lab, compression: snappy}\n\
              - address: c:3\n  client_config: {tls_config: {enabled: false}}\n",
         )
         .expect("valid");
@@ -234,6 +259,8 @@ mod tests {
             (&None, Some("b.lab"))
         );
         assert!(specs[1].strict);
+        let compressed = [0, 1, 2].map(|at: usize| specs[at].compression == Compression::Snappy);
+        assert_eq!(compressed, [false, true, false]);
         assert_eq!(specs[2].tls, None);
     }
 
@@ -244,8 +271,16 @@ mod tests {
             ..ClientTls::default()
         };
         let text = "endpoints: [{address: 'a:1'}]";
-        let specs = endpoints(Path::new("sd.yaml"), text, Some(&flags)).expect("valid");
-        assert_eq!(specs[0].tls, Some(flags));
+        let flags = EndpointSpec {
+            tls: Some(flags),
+            compression: Compression::Snappy,
+            ..EndpointSpec::default()
+        };
+        let specs = endpoints(Path::new("sd.yaml"), text, &flags).expect("valid");
+        assert_eq!(
+            (&specs[0].tls, specs[0].compression),
+            (&flags.tls, Compression::Snappy)
+        );
     }
 
     #[test]
@@ -271,7 +306,8 @@ mod tests {
 
     #[test]
     fn target_files_are_yaml_or_json() {
-        let read = |text| targets(Path::new("t.json"), text, None).expect("valid");
+        let read =
+            |text| targets(Path::new("t.json"), text, &EndpointSpec::default()).expect("valid");
         let addresses = |specs: Vec<EndpointSpec>| -> Vec<String> {
             specs.into_iter().map(|spec| spec.address).collect()
         };

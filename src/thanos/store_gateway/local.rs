@@ -51,7 +51,7 @@ impl Local {
         set.set_endpoints(vec![EndpointSpec {
             address,
             strict: true,
-            tls: None,
+            ..EndpointSpec::default()
         }]);
         set.update().await;
         let options = FanOutOptions {

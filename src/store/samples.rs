@@ -42,8 +42,7 @@ impl Samples for ChunkSamples {
         };
         if replicas.len() < 2 {
             let all = |out: &mut Columns| self.concatenate(self.chunks.iter(), out);
-            let apart = |a: &&AggrChunk, b: &&AggrChunk| a.max_time < b.min_time;
-            return match self.chunks.iter().is_sorted_by(apart) {
+            return match self.is_as_it_comes() {
                 true => all(out),
                 false => out.whole(all),
             };
@@ -102,6 +101,14 @@ fn split(chunks: &[AggrChunk]) -> Vec<Vec<&AggrChunk>> {
 }
 
 impl ChunkSamples {
+    /// Whether every sample of every chunk is handed on. Of chunks that overlap, and of downsampled ones, which have two samples at
+    /// their last time, some are left out.
+    fn is_as_it_comes(&self) -> bool {
+        let apart = |a: &&AggrChunk, b: &&AggrChunk| a.max_time < b.min_time;
+        let mut chunks = self.chunks.iter();
+        chunks.clone().is_sorted_by(apart) && chunks.all(|chunk| chunk.raw.is_some())
+    }
+
     /// One chunk after the other; where they overlap, the first has its say.
     fn concatenate<'c>(
         &self,
@@ -290,8 +297,10 @@ fn keep_ascending(out: &mut Columns, from: usize) {
 
 #[cfg(test)]
 mod tests {
+    use model::{Edges, FloatHistogram, Need};
     use proptest::prelude::*;
     use tsdb::chunk::XorAppender;
+    use tsdb::chunk::histogram::{Appended, FloatHistogramAppender};
 
     use super::*;
     use crate::chunks;
@@ -318,6 +327,17 @@ mod tests {
         }
     }
 
+    fn series(chunks: Vec<AggrChunk>, reading: Reading) -> ChunkSamples {
+        let symbols = Arc::new(Symbols::new());
+        let labels = Labels::from_pairs([("job", "x")], &symbols);
+        ChunkSamples {
+            labels,
+            symbols,
+            chunks,
+            reading: Arc::new(reading),
+        }
+    }
+
     fn read(
         chunks: Vec<AggrChunk>,
         aggregate: Aggregate,
@@ -330,20 +350,65 @@ mod tests {
             dedup,
             counter: false,
         };
-        let symbols = Arc::new(Symbols::new());
-        let labels = Labels::from_pairs([("job", "x")], &symbols);
-        let samples = ChunkSamples {
-            labels,
-            symbols,
-            chunks,
-            reading: Arc::new(reading),
-        };
+        let samples = series(chunks, reading);
         // What is there before must stay as it is.
         let mut out = Columns::default();
         out.push_float(1 << 40, 0.5);
         samples.read(&mut out)?;
         assert_eq!(out.runs.iter().map(|run| run.len).sum::<usize>(), out.len());
         Ok(out.t.into_iter().zip(out.v).skip(1).collect())
+    }
+
+    /// A downsampled counter: its true last value stands once more at the time of its last sample.
+    fn downsampled() -> AggrChunk {
+        let h = |count: f64| FloatHistogram {
+            count,
+            ..FloatHistogram::default()
+        };
+        let mut appender = FloatHistogramAppender::begin(10, &h(1.0), None);
+        for (t, count) in [(20, 2.0), (30, 3.0), (40, 4.0), (40, 4.0)] {
+            let appended = appender.append(t, &h(count));
+            assert!(matches!(appended, Appended::Here), "one chunk");
+        }
+        let counter = Chunk {
+            r#type: 2,
+            data: appender.finish().into(),
+            hash: 0,
+        };
+        AggrChunk {
+            min_time: 10,
+            max_time: 40,
+            counter: Some(counter),
+            ..AggrChunk::default()
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_window_is_the_sample_that_is_handed_on() {
+        let reading = Reading {
+            mint: i64::MIN,
+            maxt: i64::MAX,
+            aggregate: Aggregate::Counter,
+            dedup: false,
+            counter: true,
+        };
+        let edges = Edges {
+            first_end: 45,
+            last_end: 45,
+            step: 1,
+            range: 30,
+        };
+        let mut out = Columns::for_reader(Need {
+            until: 45,
+            edges: Some(edges),
+        });
+        let series = series(vec![downsampled()], reading);
+        series.read(&mut out).expect("samples");
+        let counts: Vec<f64> = out.h.iter().map(|h| h.count).collect();
+        assert_eq!(
+            (out.t, counts),
+            (vec![10, 20, 30, 40], vec![1.0, 2.0, 3.0, 4.0])
+        );
     }
 
     #[test]

@@ -211,7 +211,8 @@ pub(crate) fn hint(words: &[String]) -> Option<String> {
         if let Some(ours) = of(FLAGS, name) {
             return Some(ours);
         }
-        if !flag.starts_with("--") {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if !flag.starts_with("--") && name.chars().all(is_word) {
             return Some(format!("flags have two dashes: -{flag}"));
         }
     }
@@ -232,5 +233,6 @@ mod tests {
         assert!(hint("plan -var x=1").is_some_and(|it| it.contains("--set")));
         assert!(hint("apply -auto-approve").is_some_and(|it| it.contains("--auto-approve")));
         assert_eq!(hint("plan --frobnicate"), None);
+        assert_eq!(hint("promql parse -a[5m]"), None);
     }
 }

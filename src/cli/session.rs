@@ -90,7 +90,9 @@ pub(crate) fn fleet_at(path: Option<&Path>, tree: &TreeArgs) -> Result<Fleet> {
 /// The fleet of a plan file, read for the plan's platform. A pipeline may plan and apply in different folders: then it is the
 /// one fleet here that is called so.
 pub(crate) fn fleet_of_plan(file: &Path, tree: &TreeArgs) -> Result<Fleet> {
-    let planned = Plan::fleet_of(file).map_err(|error| Failure::from_error(&error))?;
+    let planned = Plan::fleet_of(file).map_err(|error| {
+        Failure::from_error(&error).help("a plan is made with `tks plan --out FILE`")
+    })?;
     let tree = TreeArgs {
         platform: Some(planned.platform),
         ..tree.clone()

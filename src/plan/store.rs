@@ -41,10 +41,16 @@ pub struct Version {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Never taken for "no state".
-    #[error("{} is damaged{}", path.display(), restore(path, newest_good.as_deref()))]
+    #[error("{} is damaged{}{}", path.display(), restore(path, newest_good.as_deref()), push(source))]
     Damaged {
         path: PathBuf,
         newest_good: Option<PathBuf>,
+        source: DocumentError,
+    },
+    /// Nothing is wrong with it.
+    #[error("{} is from a newer tks: go on with that one", path.display())]
+    Newer {
+        path: PathBuf,
         source: DocumentError,
     },
     #[error("cannot read or write {}", path.display())]
@@ -76,6 +82,16 @@ fn restore(path: &Path, newest_good: Option<&Path>) -> String {
             path.display()
         ),
         None => "; there is no earlier version".to_owned(),
+    }
+}
+
+/// A change by hand may be meant.
+fn push(source: &DocumentError) -> &'static str {
+    match source {
+        DocumentError::Checksum => {
+            "; a change that was meant: `tks state push FILE` of a copy without its `checksum`"
+        }
+        _ => "",
     }
 }
 
@@ -416,6 +432,9 @@ impl StateStore {
     ) -> StateError {
         let path = path.to_owned();
         match error {
+            Unreadable::Document(source @ DocumentError::Newer { .. }) => {
+                StateError::Newer { path, source }
+            }
             Unreadable::Document(source) => StateError::Damaged {
                 path,
                 newest_good,

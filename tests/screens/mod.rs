@@ -227,6 +227,136 @@ fn the_life_of_a_fleet() {
 }
 
 #[test]
+fn files_that_cannot_be_trusted() {
+    let dir = files();
+    let dir = dir.path();
+    let tks = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        run(&tks(), &words, dir)
+    };
+    let shows = |name: &str, words: &str| {
+        let done = tks(words);
+        screen!(format!("distrust-{name}"), &done, dir);
+    };
+    tks("plan f --out f.plan").expect(0);
+    let plan = dir.join("f.plan");
+    let planned = fs::read_to_string(&plan).expect("a plan");
+    for (name, text) in [
+        (
+            "plan-edited",
+            planned.replace("one/note.txt", "one/nota.txt"),
+        ),
+        ("plan-cut", planned[..planned.len() / 2].to_owned()),
+        (
+            "plan-newer",
+            planned.replace("\"version\": 3", "\"version\": 9"),
+        ),
+        (
+            "plan-older",
+            planned.replace("\"version\": 3", "\"version\": 2"),
+        ),
+        ("plan-foreign", "{ \"format_version\": \"1.2\" }".to_owned()),
+    ] {
+        assert_ne!(text, planned, "{name}");
+        fs::write(&plan, text).expect("written");
+        shows(name, "apply f.plan");
+    }
+    fs::write(&plan, &planned).expect("written");
+    fs::rename(dir.join("f"), dir.join("g")).expect("renamed");
+    shows("plan-fleet-gone", "apply f.plan");
+    fs::rename(dir.join("g"), dir.join("f")).expect("renamed");
+    tks("apply f --auto-approve").expect(0);
+    tks("apply f --auto-approve --set note.text=anew").expect(0);
+
+    let state = dir.join("f/.tks/local/state/a/r/one.json");
+    let recorded = fs::read_to_string(&state).expect("a state");
+    for (name, text) in [
+        ("state-edited", recorded.replace("anew", "made")),
+        ("state-cut", recorded[..recorded.len() / 2].to_owned()),
+        ("state-empty", String::new()),
+        (
+            "state-newer",
+            recorded.replace("\"version\": 2", "\"version\": 3"),
+        ),
+        (
+            "state-of-another",
+            recorded.replace("\"a/r/one\"", "\"a/r/two\""),
+        ),
+    ] {
+        assert_ne!(text, recorded, "{name}");
+        fs::write(&state, text).expect("written");
+        shows(name, "plan f");
+    }
+    fs::write(&state, &recorded).expect("written");
+    tks("plan f --set note.text=anew --detailed-exitcode").expect(0);
+}
+
+#[test]
+fn promql_and_components_as_typed() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    let shows = |name: &str, args: &[&str]| {
+        let done = run(&tks(), args, dir);
+        screen!(name, &done, dir);
+    };
+    let long = "sum by(cluster)(rate(container_cpu_usage_seconds_total{namespace=\"monitoring\"}[5m]))/on(cluster)group_left machine_cpu_cores";
+    shows("promql-format", &["promql", "format", long]);
+    shows(
+        "promql-parse",
+        &["promql", "parse", "topk(3, a{b=\"c\"} offset 5m)"],
+    );
+    shows(
+        "promql-parse-json",
+        &["promql", "parse", "--json", "-a[5m:1m]"],
+    );
+    shows(
+        "promql-parse-mistake",
+        &["promql", "parse", "sum(rate(a[5m])"],
+    );
+    shows(
+        "promql-query-mistake",
+        &["promql", "query", "--tsdb", ".", "a +"],
+    );
+    shows(
+        "promql-query-nowhere",
+        &["promql", "query", "--tsdb", "nowhere", "a"],
+    );
+    shows(
+        "promql-query-nothing",
+        &["promql", "query", "--tsdb", ".", "a", "--time", "0"],
+    );
+    shows(
+        "promql-query-constant",
+        &[
+            "promql", "query", "--tsdb", ".", "1 + 1", "--time", "0", "-o", "json",
+        ],
+    );
+    shows("promql-test-nowhere", &["promql", "test", "nowhere.yaml"]);
+    shows("tools-no-bucket", &["thanos", "tools", "bucket", "ls"]);
+    let bucket = "type: FILESYSTEM\nconfig: { directory: bucket }\n";
+    fs::create_dir(dir.join("bucket")).expect("made");
+    for tool in ["ls", "inspect", "verify", "cost"] {
+        let args = [
+            "thanos",
+            "tools",
+            "bucket",
+            tool,
+            "--objstore.config",
+            bucket,
+        ];
+        shows(&format!("tools-{tool}"), &args);
+    }
+    shows(
+        "thanos-sidecar-flag",
+        &["thanos", "sidecar", "--prometheus.uri=x"],
+    );
+    shows(
+        "thanos-query-flag",
+        &["thanos", "query", "--grpc-compression=gzip"],
+    );
+}
+
+#[test]
 fn small_commands() {
     let dir = files();
     let dir = dir.path();

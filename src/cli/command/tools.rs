@@ -453,7 +453,9 @@ async fn cost(args: &CostArgs, printer: &Printer) -> Result<Exit> {
         fixed.into_iter().chain(ages).chain(rest).collect()
     });
     printer.out(&table(&head, rows))?;
-    let total: f64 = cost.rows.iter().map(|row| row.price).sum();
+    // The sum of nothing is -0.
+    let prices = cost.rows.iter().map(|row| row.price);
+    let total = prices.fold(0.0, |sum, price| sum + price);
     printer.note(&format!("{total:.4} a month at {} a GiB", args.price));
     freed(&cost.freed, args, printer)
 }

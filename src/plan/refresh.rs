@@ -91,7 +91,8 @@ pub(crate) async fn find(
         let Some(provider) = engine.providers.provider(&address.kind) else {
             continue;
         };
-        let young = Young::since(&intent.at, provider);
+        // However long ago the clock says that it was begun: what is not found now is left behind for good.
+        let young = Young::new(provider);
         let look = || provider.find(address, &intent.planned, &intent.token);
         match appearing(engine, None, &young, look).await {
             Ok(Some(attributes)) => {

@@ -215,7 +215,7 @@ fn a_clock_that_jumps() {
     at_every_point(points / 7, |at| {
         let (point, jump) = (at * 7, jumps[at % jumps.len()]);
         let mut scene = Scene::new(Tree::First);
-        scene.ledger.hide(600);
+        scene.ledger.hide(700);
         scene.end(End::Kill, point, "apply");
         scene.clock = Some(clock.off_by(jump));
         scene.plant(Tree::Second);

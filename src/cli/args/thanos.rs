@@ -252,7 +252,7 @@ pub(crate) struct QueryArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
-    /// A StoreAPI to ask (repeatable)
+    /// A StoreAPI to ask: host:port, or a name to look up, dns+host:port or dnssrv+_grpc._tcp.name (repeatable)
     #[arg(long = "endpoint", value_name = "ADDRESS")]
     pub(crate) endpoint: Vec<String>,
     /// A StoreAPI that is asked even while it does not answer (repeatable)

@@ -26,7 +26,7 @@ pub struct Config {
     pub web_route_prefix: String,
     /// `--web.external-prefix`
     pub web_external_prefix: String,
-    /// `--endpoint`: `host:port` or `dns+host:port`.
+    /// `--endpoint`: `host:port`, or a name to look up: `dns+host:port`, `dnssrv+_service._proto.name`, `dnssrvnoa+…`.
     pub endpoints: Vec<String>,
     /// `--endpoint-strict`: asked even while their Info fails.
     pub endpoint_strict: Vec<String>,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
+use super::dns::{self, Names};
 use super::pattern::Pattern;
 use super::sdfile::{self, Format};
 
@@ -30,7 +31,8 @@ pub(super) struct Endpoints {
     dns_interval: Duration,
     /// The last good content of each file.
     read: BTreeMap<PathBuf, Vec<EndpointSpec>>,
-    /// The last addresses of each name.
+    names: Names,
+    /// The last addresses of each name, as it is configured.
     resolved: HashMap<String, Vec<String>>,
     current: Option<Vec<EndpointSpec>>,
     changes: Option<Receiver<()>>,
@@ -71,6 +73,7 @@ impl Endpoints {
             reload_interval: config.sd_reload_interval,
             dns_interval: config.sd_dns_interval,
             read: BTreeMap::new(),
+            names: Names::default(),
             resolved: HashMap::new(),
             current: None,
             changes: None,
@@ -151,37 +154,25 @@ impl Endpoints {
         }
     }
 
-    /// `dns+host:port` becomes one endpoint for each address of the host.
+    /// A name to look up becomes one endpoint for each of its addresses.
     async fn resolve(&mut self, spec: EndpointSpec) -> Vec<EndpointSpec> {
-        let name = spec
-            .address
-            .strip_prefix("dns+")
-            .or(spec.address.strip_prefix("dnsdualstack+"));
-        let Some(name) = name.map(str::to_owned) else {
+        let Some((kind, name)) = dns::asked(&spec.address) else {
             return vec![spec];
         };
         self.metrics.lookups.inc();
-        match tokio::net::lookup_host(&name).await {
-            Ok(found) => {
-                let addresses: BTreeSet<String> =
-                    found.map(|address| address.to_string()).collect();
-                self.resolved
-                    .insert(name.clone(), addresses.into_iter().collect());
-            }
+        let known = self.resolved.entry(spec.address.clone()).or_default();
+        match self.names.lookup(kind, name).await {
+            Ok(found) => *known = found,
             Err(error) => {
                 self.metrics.lookup_failures.inc();
-                tracing::error!(name = %name, err = %error, "cannot resolve endpoint, its addresses stay");
-                // Known as a name to try again.
-                self.resolved.entry(name.clone()).or_default();
+                tracing::error!(name, err = %error, "cannot resolve endpoint, its addresses stay");
             }
         }
-        let addresses = self.resolved.get(&name).into_iter().flatten();
-        addresses
-            .map(|address| EndpointSpec {
-                address: address.clone(),
-                ..spec.clone()
-            })
-            .collect()
+        let at = |address: &String| EndpointSpec {
+            address: address.clone(),
+            ..spec.clone()
+        };
+        known.iter().map(at).collect()
     }
 }
 

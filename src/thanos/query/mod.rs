@@ -4,6 +4,7 @@
 //! them; the HTTP API is [`crate::api`]; and as the proxy is served over gRPC too, queriers can be stacked.
 
 mod config;
+mod dns;
 mod endpoints;
 mod metrics;
 mod pattern;

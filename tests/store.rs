@@ -110,18 +110,22 @@ impl Lab {
         (running, grpc)
     }
 
-    /// A real querier over one store: its URL.
-    fn querier(&self, store: &str) -> (Running, String) {
+    /// A querier over one store: its URL.
+    fn querier(&self, whose: Whose, store: &str) -> (Running, String) {
         let http = free_address();
-        let args = [
+        let (program, mut args) = match whose {
+            Whose::Ours => (tks(), vec!["thanos".to_owned()]),
+            Whose::Theirs => (self.thanos.clone(), Vec::new()),
+        };
+        args.extend([
             "query".to_owned(),
             format!("--endpoint={store}"),
             format!("--http-address={http}"),
             format!("--grpc-address={}", free_address()),
             "--query.replica-label=prometheus_replica".to_owned(),
-        ];
+        ]);
         let log = self.path(&format!("query-{}.log", http.replace([':', '.'], "-")));
-        let running = Running::start(&self.thanos, &args, log);
+        let running = Running::start(&program, &args, log);
         wait_ready(&http);
         let url = format!("http://{http}");
         eventually("the store among the querier's", || {
@@ -132,7 +136,7 @@ impl Lab {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Whose {
     Ours,
     Theirs,

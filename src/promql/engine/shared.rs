@@ -228,7 +228,7 @@ fn find<'e>(
         ExprKind::Subquery(subquery) => {
             // What is wrong with its steps is told when it is evaluated.
             if let Ok(steps) = evaluation.steps_in(expr) {
-                find(&subquery.expr, "", &evaluation.at(steps), reads);
+                find(&subquery.expr, function, &evaluation.at(steps), reads);
             }
             return;
         }

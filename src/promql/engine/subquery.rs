@@ -22,6 +22,8 @@ pub(super) enum Ranged<'e> {
         windows: Windows,
         /// The steps of the subquery.
         steps: Steps,
+        /// What stands around it, which sources hear of as if it were around what is inside.
+        function: String,
     },
 }
 
@@ -66,6 +68,7 @@ impl Evaluation<'_> {
                     subquery,
                     steps: self.steps_of(subquery, &windows)?,
                     windows,
+                    function: hints.function,
                 })
             }
             _ => unsupported(expr.span, "this range vector"),
@@ -128,11 +131,18 @@ impl Evaluation<'_> {
                 })
             }
             Ranged::Subquery {
-                subquery, steps, ..
+                subquery,
+                steps,
+                function,
+                ..
             } => {
                 let child = self.at(*steps);
+                let hints = Hints {
+                    function: function.clone(),
+                    ..child.hints()
+                };
                 let mut samples = Samples::default();
-                child.vector(&subquery.expr, &child.hints(), &mut |head, points| {
+                child.vector(&subquery.expr, &hints, &mut |head, points| {
                     self.query.check_limit(points.weight())?;
                     let head = samples_of((head, points), *steps, &mut samples);
                     samples.drop_stale();

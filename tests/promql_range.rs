@@ -183,7 +183,7 @@ fn ask(address: &str, endpoint: &str, query: &str, more: &str) -> Option<Json> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (_, body) = answer.split_once("\r\n\r\n")?;
-    let body: Json = serde_json::from_str(body).expect("JSON");
+    let body: Json = serde_json::from_str(body).ok()?;
     (body["status"] == "success").then_some(body)
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::{Lab, Whose, fleet::get};
 
 /// What our querier answers otherwise over downsampled blocks. A mean of native histograms is the sum divided by the count; the
-/// real one divides the buckets again each time that it reads them. And that a range is not sorted is told by later versions of
-/// PromQL only.
+/// buckets of the real one are far smaller than its own count, as if they were divided again at each read. And that a range is not
+/// sorted is told by later versions of PromQL only.
 const EXPLAINED: &[&str] = &[
     "sum(rpc_duration_seconds)",
     "rpc_duration_seconds * 2",

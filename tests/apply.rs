@@ -9,6 +9,7 @@
 mod fleet;
 #[path = "apply/kills.rs"]
 mod kills;
+mod preload;
 
 use std::collections::BTreeSet;
 use std::fs;

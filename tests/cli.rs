@@ -7,7 +7,7 @@ mod selection;
 use std::fs;
 use std::path::Path;
 
-use fleet::{Done, run, tks};
+use fleet::{Done, eventually, run, tks};
 
 /// A fleet of an observer and an observee, with these files over it; then `tks ARGS` in its folder.
 fn in_tree(files: &[(&str, &str)], args: &[&str]) -> Done {
@@ -366,11 +366,7 @@ fn a_second_writer_is_refused_with_3_or_waits() {
         .stdout(std::process::Stdio::null());
     let mut first = first.spawn().expect("started");
     let began = dir.path().join("f/began");
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !began.exists() {
-        assert!(std::time::Instant::now() < until, "the hook never ran");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    eventually("the hook before apply", || began.exists().then_some(()));
     let tks = |args: &[&str]| run(&tks(), args, dir.path());
     let second = ["apply", "f", "--auto-approve", "--lock-timeout"];
     for timeout in ["0s", "1s"] {

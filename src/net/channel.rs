@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use serde::Deserialize;
 use tonic::body::Body;
 use tonic::transport;
 use tower::Service;
@@ -11,9 +12,11 @@ use tower::Service;
 use crate::snappy::{self, Direction, Recoded};
 
 /// How messages travel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compression {
     #[default]
+    #[serde(alias = "")]
     None,
     /// As Go's Thanos registers it. Answers are expanded in any case.
     Snappy,

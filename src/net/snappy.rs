@@ -94,9 +94,8 @@ impl<B> Recoded<B> {
             if length > MAX_MESSAGE {
                 return Err(invalid(format!("a message of {length} bytes")));
             }
+            // A length that lies reserves nothing.
             let Some(message) = self.begun.get(PREFIX..PREFIX + length) else {
-                self.begun
-                    .reserve(PREFIX + length - self.begun.len().min(PREFIX + length));
                 break;
             };
             match (self.direction, flag) {

@@ -327,7 +327,7 @@ impl From<CodecError> for Unreadable {
 mod tests {
     use super::*;
 
-    /// As the first tks wrote it.
+    /// In the form in which the first tks wrote states.
     const OF_VERSION_1: &[u8] = include_bytes!("tests/state-v1.json");
 
     #[test]

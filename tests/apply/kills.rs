@@ -9,33 +9,20 @@ use std::time::{Duration, Instant};
 
 use super::{Files, applying, ended, signal, states};
 use crate::fleet::tks;
+use crate::preload;
 use serde_json::Value as Json;
 
 const INSTANTS: usize = 30;
 /// A run of these fleets cannot have fewer.
 const LEAST_STEPS: usize = 10;
 
-/// Kills at a step that lasts: a library that is preloaded, built by the compiler that Rust links with.
+/// Kills at a step that lasts: a library that is preloaded.
 struct KillAt(PathBuf);
 
 impl KillAt {
     fn build(files: &Files) -> Option<Self> {
-        let library = files.dir.path().join("kill_at.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apply/kill_at.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([library.as_os_str(), source.as_ref()])
-            .args(["-ldl"])
-            .status();
-        if cfg!(target_os = "linux") && built.is_ok_and(|status| status.success()) {
-            return Some(Self(library));
-        }
-        assert!(
-            std::env::var_os("TKS_REQUIRE_PEERS").is_none(),
-            "cc cannot build kill_at.c"
-        );
-        println!("left out: kills at every step, because cc is not installed");
-        None
+        let dir = files.dir.path();
+        preload::build("apply/kill_at.c", dir, "kills at every step").map(Self)
     }
 
     /// Runs tks until its `at`-th step, or to its end; whether it was killed.

@@ -1,10 +1,10 @@
 //! What PromQL costs over 48 hours of blocks, ours in-process in a process of its own and a real Prometheus 3.15 over the same
 //! blocks in the same run: `cargo bench --bench promql -- --size ci|full`.
 //!
-//! Each side answers the queries one after the other, each once (the first run counts), and the answers are compared before
-//! anything is said about their cost; the files lie in the page cache by then. CPU is user and system time of the whole process from one query to the next; memory
-//! is the highest RssAnon + RssShmem, sampled every 50 ms. Then our stages are told apart, in ns for each sample read,
-//! with the bare loop over the same chunks in memory beside.
+//! Each side answers the queries one after the other, each once (the first run counts, over files that were read before), and
+//! the answers are compared before anything is said about their cost. CPU is user and system time of the whole process from
+//! one query to the next; memory is the highest RssAnon + RssShmem, sampled every 50 ms. Then our stages are told apart, in ns
+//! for each sample read, with the bare loop over the same chunks in memory beside.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 

@@ -10,6 +10,8 @@ mod clock;
 mod disk;
 mod lab;
 mod ledger;
+#[path = "../preload/mod.rs"]
+mod preload;
 mod scene;
 
 use std::path::PathBuf;

@@ -155,6 +155,11 @@ fn files() -> tempfile::TempDir {
     dir
 }
 
+/// `tks WORDS` in a folder; no word has a space in it.
+fn typed(dir: &Path, words: &str) -> Done {
+    run(&tks(), &words.split(' ').collect::<Vec<_>>(), dir)
+}
+
 fn write(dir: &Path, path: &str, text: &str) {
     let file = dir.join("f").join(path);
     fs::create_dir_all(file.parent().expect("a folder")).expect("made");
@@ -165,10 +170,7 @@ fn write(dir: &Path, path: &str, text: &str) {
 fn the_life_of_a_fleet() {
     let dir = files();
     let dir = dir.path();
-    let tks = |words: &str| {
-        let words: Vec<&str> = words.split(' ').collect();
-        run(&tks(), &words, dir)
-    };
+    let tks = |words: &str| typed(dir, words);
     let shows = |name: &str, words: &str| {
         let done = tks(words);
         screen!(format!("life-{name}"), &done, dir);
@@ -230,10 +232,7 @@ fn the_life_of_a_fleet() {
 fn files_that_cannot_be_trusted() {
     let dir = files();
     let dir = dir.path();
-    let tks = |words: &str| {
-        let words: Vec<&str> = words.split(' ').collect();
-        run(&tks(), &words, dir)
-    };
+    let tks = |words: &str| typed(dir, words);
     let shows = |name: &str, words: &str| {
         let done = tks(words);
         screen!(format!("distrust-{name}"), &done, dir);
@@ -310,6 +309,10 @@ fn promql_and_components_as_typed() {
         &["promql", "parse", "--json", "-a[5m:1m]"],
     );
     shows(
+        "promql-parse-tree",
+        &["promql", "parse", "--json", "--", "-a[5m:1m]"],
+    );
+    shows(
         "promql-parse-mistake",
         &["promql", "parse", "sum(rate(a[5m])"],
     );
@@ -360,10 +363,7 @@ fn promql_and_components_as_typed() {
 fn small_commands() {
     let dir = files();
     let dir = dir.path();
-    let tks = |words: &str| {
-        let words: Vec<&str> = words.split(' ').collect();
-        run(&tks(), &words, dir)
-    };
+    let tks = |words: &str| typed(dir, words);
     let shows = |name: &str, words: &str| {
         let done = tks(words);
         screen!(format!("small-{name}"), &done, dir);
@@ -427,8 +427,7 @@ fn mistakes_of_the_command_line() {
     let dir = files();
     let dir = dir.path();
     let shows = |name: &str, words: &str| {
-        let words: Vec<&str> = words.split(' ').collect();
-        let done = run(&tks(), &words, dir);
+        let done = typed(dir, words);
         screen!(format!("wrong-{name}"), &done, dir);
     };
     shows("command", "pln");

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::below;
-use crate::fleet::{Done, run, tks};
+use super::{below, typed};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/live/terraform.md");
 
@@ -58,14 +57,10 @@ const THEIRS: &[&str] = &[
     "plan --log-level debug",
 ];
 
-fn typed(line: &str) -> Done {
-    run(&tks(), &line.split(' ').collect::<Vec<_>>(), Path::new("/"))
-}
-
 #[test]
 fn what_others_type_is_refused_with_what_to_do_instead() {
     for line in THEIRS {
-        let done = typed(line).expect(64);
+        let done = typed(Path::new("/"), line).expect(64);
         assert!(done.stderr.contains("\nhint: "), "{line}: {}", done.stderr);
     }
 }
@@ -85,7 +80,7 @@ fn what_the_table_names_is_there() {
         let below = below(&[command]);
         let lines = below.iter().map(|name| format!("{command} {name} --help"));
         for line in lines.chain([format!("{command} --help")]) {
-            let help = typed(&line).expect(0).stdout;
+            let help = typed(Path::new("/"), &line).expect(0).stdout;
             flags.extend(
                 help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
                     .filter(|word| word.starts_with("--"))

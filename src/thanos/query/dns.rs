@@ -101,15 +101,16 @@ impl Names {
     }
 
     fn servers(&mut self) -> Result<&TokioResolver, LookupError> {
-        if self.servers.is_none() {
-            let mut builder = TokioResolver::builder_tokio().map_err(failed)?;
-            // Whoever asks again wants to know what is true now.
-            builder.options_mut().cache_size = 0;
-            self.servers = Some(builder.build().map_err(failed)?);
-        }
-        self.servers
-            .as_ref()
-            .ok_or_else(|| LookupError::Service("no name server is known".to_owned()))
+        let servers = match self.servers.take() {
+            Some(servers) => servers,
+            None => {
+                let mut builder = TokioResolver::builder_tokio().map_err(failed)?;
+                // Whoever asks again wants to know what is true now.
+                builder.options_mut().cache_size = 0;
+                builder.build().map_err(failed)?
+            }
+        };
+        Ok(self.servers.insert(servers))
     }
 }
 

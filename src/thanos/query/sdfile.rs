@@ -65,25 +65,7 @@ struct ClientConfig {
     tls_config: Option<TlsConfig>,
     server_name: Option<String>,
     #[serde(default)]
-    compression: Wire,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Wire {
-    #[default]
-    #[serde(alias = "")]
-    None,
-    Snappy,
-}
-
-impl From<Wire> for Compression {
-    fn from(wire: Wire) -> Self {
-        match wire {
-            Wire::None => Self::None,
-            Wire::Snappy => Self::Snappy,
-        }
-    }
+    compression: Compression,
 }
 
 #[derive(Default, Deserialize)]
@@ -109,7 +91,7 @@ impl ClientConfig {
     fn spec(&self) -> EndpointSpec {
         EndpointSpec {
             tls: self.tls(),
-            compression: self.compression.into(),
+            compression: self.compression,
             ..EndpointSpec::default()
         }
     }

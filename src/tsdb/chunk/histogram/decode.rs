@@ -216,8 +216,7 @@ fn decode<C: Cell, B: Cell>(
     let Some(mut decoder) = Decoder::<C, B>::new(data)? else {
         return Ok(0);
     };
-    let before = out.t.len();
-    let before_h = out.h.len();
+    let (before, before_h) = (out.t.len(), out.h.len());
     if let Err(error) = append(&mut decoder, out, numbers) {
         out.t.truncate(before);
         out.h.truncate(before_h);

@@ -310,7 +310,7 @@ fn promql_and_components_as_typed() {
     );
     shows(
         "promql-parse-tree",
-        &["promql", "parse", "--json", "--", "-a[5m:1m]"],
+        &["promql", "parse", "--json", "--", "-rate(a[5m])"],
     );
     shows(
         "promql-parse-mistake",

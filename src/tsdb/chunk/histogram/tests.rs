@@ -94,6 +94,15 @@ fn real_chunks_are_read_into_columns() {
     }
 }
 
+/// The first half of a chunk, and then the series is gone.
+fn ended(data: &[u8]) -> Vec<u8> {
+    let mut samples = integer_samples(data).unwrap();
+    let end = samples.len() / 2;
+    samples.truncate(end + 1);
+    samples[end].1 = Histogram::stale();
+    append_all(samples).remove(0)
+}
+
 proptest! {
     #[test]
     fn a_reader_of_windows_sees_the_ends_of_each(
@@ -102,7 +111,7 @@ proptest! {
         range in 1i64..400,
         offset in -500i64..500,
     ) {
-        for (.., data) in real() {
+        for data in real().flat_map(|(.., data)| [ended(&data), data]) {
             let mut whole = Columns::default();
             crate::chunk::decode(Encoding::Histogram, &data, &mut whole).unwrap();
             let first_end = whole.t[0] + offset * 1000;

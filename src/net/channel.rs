@@ -1,15 +1,24 @@
-//! A connection of a gRPC client, whose messages may be compressed.
+//! A connection of a gRPC client, whose messages may be compressed; or several to equal servers, of which each call takes one.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use serde::Deserialize;
 use tonic::body::Body;
-use tonic::transport;
-use tower::Service;
+use tonic::{Code, Status, transport};
+use tower::{Service, ServiceExt as _};
 
+use crate::NetError;
+use crate::grpc::connection;
 use crate::snappy::{self, Direction, Recoded};
+use crate::tls::ClientTls;
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -22,19 +31,76 @@ pub enum Compression {
     Snappy,
 }
 
-/// A [`transport::Channel`] with a [`Compression`].
+/// How often a call on a group is tried, and how long the first pause between two tries is; the next is twice as long.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A [`transport::Channel`] with a [`Compression`], or a group of them.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    inner: transport::Channel,
+    inner: Inner,
     compression: Compression,
+}
+
+#[derive(Clone, Debug)]
+enum Inner {
+    One(transport::Channel),
+    Group(Arc<Group>),
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    members: ArcSwap<Vec<(String, transport::Channel)>>,
+    next: AtomicUsize,
 }
 
 impl Channel {
     pub(crate) fn new(inner: transport::Channel) -> Self {
         Self {
-            inner,
+            inner: Inner::One(inner),
             compression: Compression::None,
         }
+    }
+
+    /// A group of equal servers, none of which is known yet ([`Self::regroup`]). A call goes to one of them, the next call to the
+    /// next; one that is not available has the call tried at the next.
+    #[must_use]
+    pub fn group() -> Self {
+        Self {
+            inner: Inner::Group(Arc::default()),
+            compression: Compression::None,
+        }
+    }
+
+    /// Makes `addresses` (`host:port`) the members of a group; those that stay keep their connections. `host` is what TLS
+    /// verifies where `tls` names nothing. On a single connection it does nothing. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`NetError::Address`] for something else than `host:port`; the members stay as they are.
+    pub fn regroup(
+        &self,
+        addresses: &[String],
+        host: &str,
+        tls: Option<&ClientTls>,
+    ) -> Result<(), NetError> {
+        let Inner::Group(group) = &self.inner else {
+            return Ok(());
+        };
+        let tls = tls.map(|tls| ClientTls {
+            server_name: tls.server_name.clone().or_else(|| Some(host.to_owned())),
+            ..tls.clone()
+        });
+        let known = group.members.load();
+        let member = |address: &String| {
+            let same = known.iter().find(|(known, _)| known == address);
+            Ok(match same {
+                Some(same) => same.clone(),
+                None => (address.clone(), connection(address, tls.as_ref())?),
+            })
+        };
+        let members: Result<Vec<_>, NetError> = addresses.iter().map(member).collect();
+        group.members.store(Arc::new(members?));
+        Ok(())
     }
 
     /// The same connection, with messages compressed so.
@@ -45,15 +111,64 @@ impl Channel {
     }
 }
 
-type Answered = Result<Response<Body>, transport::Error>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Answered = Result<Response<Body>, BoxError>;
+
+impl Inner {
+    async fn call(self, request: Request<Body>) -> Answered {
+        match self {
+            Self::One(channel) => Ok(channel.oneshot(request).await?),
+            Self::Group(group) => group.call(request).await,
+        }
+    }
+}
+
+impl Group {
+    /// The request is held, so that it can be sent again.
+    async fn call(&self, request: Request<Body>) -> Answered {
+        let (head, body) = request.into_parts();
+        let body: Bytes = body.collect().await?.to_bytes();
+        let mut pause = PAUSE;
+        for left in (0..TRIES).rev() {
+            let request = Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
+            let answer = match self.member() {
+                Some(member) => member.oneshot(request).await.map_err(BoxError::from),
+                None => Err(Status::unavailable("the group has no member").into()),
+            };
+            match answer {
+                Ok(answer) if left == 0 || !is_unavailable(&answer) => return Ok(answer),
+                Err(error) if left == 0 => return Err(error),
+                _ => tokio::time::sleep(pause).await,
+            }
+            pause *= 2;
+        }
+        Err(Status::unavailable("the group was not tried").into())
+    }
+
+    fn member(&self) -> Option<transport::Channel> {
+        let members = self.members.load();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let (_, channel) = members.get(turn.checked_rem(members.len())?)?;
+        Some(channel.clone())
+    }
+}
+
+/// Whether a server refused before it did anything: its status stands in the head of the answer.
+fn is_unavailable(answer: &Response<Body>) -> bool {
+    Status::from_header_map(answer.headers())
+        .is_some_and(|status| status.code() == Code::Unavailable)
+}
 
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
-    type Error = transport::Error;
+    type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
+        match &mut self.inner {
+            Inner::One(channel) => channel.poll_ready(context).map_err(Into::into),
+            Inner::Group(_) => Poll::Ready(Ok(())),
+        }
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -61,7 +176,10 @@ impl Service<Request<Body>> for Channel {
             snappy::tell(request.headers_mut());
             request = request.map(|body| Body::new(Recoded::new(body, Direction::Compress)));
         }
-        let answer = self.inner.call(request);
+        // The clone takes the readiness along.
+        let next = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, next);
+        let answer = ready.call(request);
         Box::pin(async move {
             let mut answer = answer.await?;
             if !snappy::take(answer.headers_mut()) {

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Endpoint;
+use tonic::transport::{self, Endpoint};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
@@ -28,10 +28,17 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// [`NetError::Address`] for something else than `host:port`.
 pub fn channel(address: &str, tls: Option<&ClientTls>) -> Result<Channel, NetError> {
+    connection(address, tls).map(Channel::new)
+}
+
+pub(crate) fn connection(
+    address: &str,
+    tls: Option<&ClientTls>,
+) -> Result<transport::Channel, NetError> {
     let host = host_of(address)?.to_owned();
     let endpoint = endpoint(address, tls)?;
     let Some(tls) = tls.cloned() else {
-        return Ok(Channel::new(endpoint.connect_lazy()));
+        return Ok(endpoint.connect_lazy());
     };
     tls.name(&host)?;
     let target = address.to_owned();
@@ -39,8 +46,7 @@ pub fn channel(address: &str, tls: Option<&ClientTls>) -> Result<Channel, NetErr
         let (tls, target, host) = (tls.clone(), target.clone(), host.clone());
         async move { connect_tls(&target, &host, tls).await.map(TokioIo::new) }
     };
-    let connected = endpoint.connect_with_connector_lazy(tower::service_fn(connect));
-    Ok(Channel::new(connected))
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(connect)))
 }
 
 fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, NetError> {
@@ -293,5 +299,30 @@ mod tests {
             assert!(error.contains(wanted), "{error}");
         }
         assert_eq!(host_of("[::1]:9").unwrap(), "::1");
+    }
+
+    #[tokio::test]
+    async fn a_group_takes_turns_and_passes_over_who_is_not_there() {
+        let ((a, stop_a), (b, stop_b)) = (start(None).await, start(None).await);
+        let nobody = "127.0.0.1:1".to_owned();
+        let group = Channel::group();
+        let error = check(group.clone()).await.expect_err("nobody is in it");
+        assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
+        let members = [a.to_string(), nobody.clone(), b.to_string()];
+        group.regroup(&members, "host", None).expect("addresses");
+        for _ in 0..6 {
+            check(group.clone()).await.expect("one of them answers");
+        }
+        stop_a.cancel();
+        for _ in 0..6 {
+            check(group.clone()).await.expect("the other one answers");
+        }
+        // Who leaves is not asked any more, and what is no address changes nothing.
+        group.regroup(&[b.to_string()], "host", None).expect("one");
+        assert!(group.regroup(&["b".to_owned()], "host", None).is_err());
+        check(group.clone()).await.expect("it answers");
+        stop_b.cancel();
+        group.regroup(&[nobody], "host", None).expect("one");
+        assert!(check(group).await.is_err());
     }
 }

@@ -6,7 +6,20 @@
 //!
 //! Replicas are folded from the left: `D(D(r0, r1), r2)` and so on, each `D` one [`Pair`].
 
+mod chain;
+
+pub(crate) use chain::chain;
 use model::{Columns, Kind, Timestamp};
+
+/// How replicas become one series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deduplication {
+    /// One replica is followed until it has a gap ([`merge`]).
+    #[default]
+    Penalty,
+    /// The samples of all, each time once.
+    Chain,
+}
 
 /// Milliseconds that a replica is pushed away at first, before any step is known.
 const FIRST_PENALTY: i64 = 5000;

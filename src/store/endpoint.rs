@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use model::Matcher;
 use net::channel::{Channel, Compression};
 use net::tls::ClientTls;
 use parking_lot::RwLock;
@@ -11,8 +12,8 @@ use proto::thanos::Label;
 use proto::thanos::store_client::StoreClient;
 use tonic::Status;
 
-use crate::labels;
 use crate::services::Offers;
+use crate::{labels, matchers};
 
 /// The largest message that is taken, as Thanos's servers and clients do.
 pub const MAX_MESSAGE: usize = i32::MAX as usize;
@@ -23,8 +24,10 @@ const UNKNOWN: &str = "unknown-store-api";
 /// Where a StoreAPI is. A changed spec is another endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSpec {
-    /// `host:port`.
+    /// `host:port`; of a group, as it is configured.
     pub address: String,
+    /// The addresses of a group of equal servers, each call of which goes to one of them; they may change. None: a single server.
+    pub group: Option<Vec<String>>,
     /// Asked even when its Info fails, and listed always.
     pub strict: bool,
     /// Plaintext when absent.
@@ -122,13 +125,35 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn new(spec: EndpointSpec) -> Result<Self, net::NetError> {
-        let channel = net::grpc::channel(&spec.address, spec.tls.as_ref())?;
-        let channel = channel.compressed(spec.compression);
-        Ok(Self {
+        let channel = match &spec.group {
+            None => net::grpc::channel(&spec.address, spec.tls.as_ref())?,
+            Some(_) => Channel::group(),
+        };
+        let endpoint = Self {
+            channel: channel.compressed(spec.compression),
             spec,
-            channel,
             health: RwLock::default(),
-        })
+        };
+        endpoint.regroup(&endpoint.spec)?;
+        Ok(endpoint)
+    }
+
+    /// Whether `spec` is this endpoint, perhaps with other members.
+    pub(crate) fn is(&self, spec: &EndpointSpec) -> bool {
+        let members = |spec: &EndpointSpec| spec.group.as_ref().map(|_| Vec::new());
+        let without = |spec: &EndpointSpec| EndpointSpec {
+            group: members(spec),
+            ..spec.clone()
+        };
+        without(&self.spec) == without(spec)
+    }
+
+    /// Takes the members of `spec`.
+    pub(crate) fn regroup(&self, spec: &EndpointSpec) -> Result<(), net::NetError> {
+        let addresses = spec.group.as_deref().unwrap_or_default();
+        let name = spec.address.rsplit('+').next().unwrap_or_default();
+        let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+        self.channel.regroup(addresses, host, spec.tls.as_ref())
     }
 
     pub(crate) fn client(&self) -> StoreClient<Channel> {
@@ -210,6 +235,18 @@ impl Endpoint {
     /// Whether the endpoint counts as there: strict, or reached within the unhealthy timeout.
     pub(crate) fn is_listed(&self) -> bool {
         self.spec.strict || self.health.read().metadata.is_some()
+    }
+
+    /// Whether there may be something that `matchers` match.
+    pub(crate) fn may_have(&self, matchers: &[Matcher]) -> bool {
+        matchers::may_match(&self.metadata().label_sets, matchers)
+    }
+
+    /// Whether everything there is known to match.
+    pub(crate) fn has_only(&self, matcher: &Matcher) -> bool {
+        let sets = self.metadata().label_sets;
+        let matches = |set: &Vec<Label>| matcher.matches(labels::value(set, &matcher.name));
+        !sets.is_empty() && sets.iter().all(matches)
     }
 
     pub(crate) fn metadata(&self) -> StoreMetadata {

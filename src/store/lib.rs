@@ -30,6 +30,7 @@ pub mod services;
 pub mod shard;
 mod storeset;
 
+pub use dedup::Deduplication;
 pub use endpoint::{EndpointSpec, EndpointStatus, MAX_MESSAGE};
 pub use frames::Frames;
 pub use merge::{Item, Merged};

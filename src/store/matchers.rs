@@ -1,5 +1,7 @@
 //! Matchers of the wire and of `model`, and what external labels decide about them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::{MatchKind, Matcher, MatcherError};
 use proto::thanos::label_matcher::Type;
 use proto::thanos::{Label, LabelMatcher};
@@ -79,6 +81,29 @@ pub fn without_external(external: &[Label], matchers: &[Matcher]) -> Option<Vec<
         }
     }
     Some(left)
+}
+
+/// Matchers that series with any of these label sets match: for each name one of the values that it has there, the empty one
+/// for a set without it.
+#[must_use]
+pub fn of_sets(sets: &[&Vec<Label>]) -> Vec<LabelMatcher> {
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for name in sets
+        .iter()
+        .flat_map(|set| set.iter().map(|label| &label.name))
+    {
+        let of_name = sets.iter().map(|set| labels::value(set, name));
+        values.entry(name).or_insert_with(|| of_name.collect());
+    }
+    let one = |(name, values): (&str, BTreeSet<&str>)| {
+        let values: Vec<String> = values.into_iter().map(regex::escape).collect();
+        LabelMatcher {
+            r#type: Type::Re.into(),
+            name: name.to_owned(),
+            value: values.join("|"),
+        }
+    };
+    values.into_iter().map(one).collect()
 }
 
 /// Whether a store that announces `label_sets` may have series for `matchers`: one set must not contradict

@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures::future::join_all;
 use model::Matcher;
 use proto::thanos::{
-    Label, LabelNamesRequest, LabelValuesRequest, PartialResponseStrategy, SeriesRequest,
+    Label, LabelMatcher, LabelNamesRequest, LabelValuesRequest, PartialResponseStrategy,
+    SeriesRequest,
 };
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
+use crate::block::Relabel;
 use crate::endpoint::{Endpoint, StoreMetadata};
 use crate::feed::{Call, Feed, describe};
 use crate::labels::label;
@@ -31,6 +33,8 @@ pub struct ProxyConfig {
     pub component: String,
     /// Labels that everything behind this proxy is taken to have.
     pub selector_labels: Vec<(String, String)>,
+    /// Which label sets of the stores are asked.
+    pub relabel: Relabel,
     /// Bytes that may be held per store whose series must be sorted here.
     pub resort_limit: usize,
 }
@@ -41,19 +45,23 @@ impl Default for ProxyConfig {
             response_timeout: None,
             component: "query".to_owned(),
             selector_labels: Vec::new(),
+            relabel: Relabel::default(),
             resort_limit: 512 << 20,
         }
     }
 }
 
 /// What a call carries beside its request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallOptions {
     pub tenant: String,
     /// The HTTP `X-Request-ID`, passed on to stores.
     pub request_id: Option<String>,
     /// `storeMatch[]`: only stores that one of these sets matches, on the label `__address__`. None is all.
     pub store_matchers: Vec<Vec<Matcher>>,
+    /// What all series matches that may be seen: services whose answers have no labels are asked of those endpoints alone
+    /// that have nothing else.
+    pub only: Option<Matcher>,
 }
 
 impl Default for CallOptions {
@@ -62,6 +70,7 @@ impl Default for CallOptions {
             tenant: DEFAULT_TENANT.into(),
             request_id: None,
             store_matchers: Vec::new(),
+            only: None,
         }
     }
 }
@@ -81,6 +90,7 @@ impl CallOptions {
             tenant,
             request_id: text("request-id"),
             store_matchers: Vec::new(),
+            only: None,
         }
     }
 
@@ -105,6 +115,14 @@ pub struct Proxy {
     pub(crate) stores: Arc<StoreSet>,
     pub(crate) config: ProxyConfig,
     selector_labels: Vec<Label>,
+}
+
+/// A store that is asked.
+struct Chosen {
+    endpoint: Arc<Endpoint>,
+    metadata: StoreMetadata,
+    /// What is asked of it besides, so that it answers with the chosen label sets only.
+    extra: Vec<LabelMatcher>,
 }
 
 /// The part of a request that chooses stores.
@@ -170,8 +188,10 @@ impl Proxy {
             hints: None,
             ..request
         };
-        let feeds = chosen.into_iter().map(|(endpoint, metadata)| {
-            Feed::open(self.call(endpoint, &metadata, request.clone(), options))
+        let feeds = chosen.into_iter().map(|chosen| {
+            let mut request = request.clone();
+            request.matchers.extend(chosen.extra);
+            Feed::open(self.call(chosen.endpoint, &chosen.metadata, request, options))
         });
         Ok(Merged::new(feeds.collect(), abort, request.limit))
     }
@@ -213,26 +233,45 @@ impl Proxy {
         }
     }
 
-    fn choose(
-        &self,
-        choice: &Choice<'_>,
-        abort: bool,
-    ) -> Result<Vec<(Arc<Endpoint>, StoreMetadata)>, Status> {
+    fn choose(&self, choice: &Choice<'_>, abort: bool) -> Result<Vec<Chosen>, Status> {
         let all = self.stores.queryable();
         if all.is_empty() && abort {
             return Err(Status::aborted("No StoreAPIs available"));
         }
-        let with_metadata = all.into_iter().map(|endpoint| {
+        let choose = |endpoint: Arc<Endpoint>| {
             let metadata = endpoint.metadata();
-            (endpoint, metadata)
-        });
-        let chosen: Vec<_> = with_metadata
-            .filter(|(endpoint, store)| choice.admits(endpoint, store))
-            .collect();
+            let admitted = choice.admits(&endpoint, &metadata);
+            let extra = admitted.then(|| self.within(&metadata.label_sets))??;
+            Some(Chosen {
+                endpoint,
+                metadata,
+                extra,
+            })
+        };
+        let chosen: Vec<_> = all.into_iter().filter_map(choose).collect();
         if chosen.is_empty() {
             tracing::debug!("No StoreAPIs matched for this query");
         }
         Ok(chosen)
+    }
+
+    /// What a store with these label sets is asked besides, so that it answers with those only that the relabel rules keep;
+    /// `None` if they keep none.
+    fn within(&self, label_sets: &[Vec<Label>]) -> Option<Vec<LabelMatcher>> {
+        if self.config.relabel.is_empty() || label_sets.is_empty() {
+            return Some(Vec::new());
+        }
+        let pairs = |set: &Vec<Label>| {
+            let pairs = set
+                .iter()
+                .map(|label| (label.name.clone(), label.value.clone()));
+            pairs.collect()
+        };
+        let kept = label_sets
+            .iter()
+            .filter(|set| self.config.relabel.keeps(pairs(set)));
+        let kept: Vec<_> = kept.collect();
+        (!kept.is_empty()).then(|| matchers::of_sets(&kept))
     }
 
     /// Names of all labels, sorted, and warnings.
@@ -265,8 +304,11 @@ impl Proxy {
         let limit = std::mem::take(&mut request.limit);
         let without = request.without_replica_labels.clone();
         request.matchers = matchers::to_wire(&matchers);
-        let calls = chosen.into_iter().map(|(endpoint, _)| {
-            let call = self.unary(request.clone(), options);
+        let calls = chosen.into_iter().map(|chosen| {
+            let endpoint = chosen.endpoint;
+            let mut request = request.clone();
+            request.matchers.extend(chosen.extra);
+            let call = self.unary(request, options);
             async move {
                 let answer = self.in_time(endpoint.client().label_names(call)).await;
                 let answer = answer.map(|a| (a.names, a.warnings));
@@ -312,8 +354,11 @@ impl Proxy {
         request.matchers = matchers::to_wire(&matchers);
         request.hints = None;
         let limit = request.limit;
-        let calls = chosen.into_iter().map(|(endpoint, _)| {
-            let call = self.unary(request.clone(), options);
+        let calls = chosen.into_iter().map(|chosen| {
+            let endpoint = chosen.endpoint;
+            let mut request = request.clone();
+            request.matchers.extend(chosen.extra);
+            let call = self.unary(request, options);
             async move {
                 let answer = self.in_time(endpoint.client().label_values(call)).await;
                 let answer = answer.map(|a| (a.values, a.warnings));

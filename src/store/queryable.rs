@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use crate::aggregate::{Aggregate, clamp_resolution, is_counter_function};
+use crate::dedup::Deduplication;
 use crate::merge::{Item, Merged};
 use crate::proxy::{CallOptions, Proxy};
 use crate::samples::{ChunkSamples, Reading};
@@ -39,6 +40,8 @@ pub struct FanOutOptions {
     pub call: CallOptions,
     /// For one select, from its start to its last series.
     pub timeout: Option<Duration>,
+    /// How replicas become one.
+    pub deduplication: Deduplication,
 }
 
 /// The series of all stores.
@@ -107,7 +110,7 @@ impl Queryable for FanOut {
             mint: select.mint,
             maxt: select.maxt,
             aggregate: Aggregate::of_function(function),
-            dedup: !self.options.replica_labels.is_empty(),
+            dedup: (!self.options.replica_labels.is_empty()).then_some(self.options.deduplication),
             counter: is_counter_function(function),
         });
         let (out, messages) = mpsc::channel(AHEAD);

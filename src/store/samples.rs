@@ -7,7 +7,7 @@ use proto::thanos::{AggrChunk, Chunk};
 use tsdb::chunk::{Encoding, decode};
 
 use crate::aggregate::Aggregate;
-use crate::dedup;
+use crate::dedup::{self, Deduplication};
 
 /// The most chunks of one series that may overlap at a time. Each is a replica, and a level of the merge.
 const MAX_REPLICAS: usize = 256;
@@ -19,7 +19,7 @@ pub(crate) struct Reading {
     pub(crate) maxt: Timestamp,
     pub(crate) aggregate: Aggregate,
     /// Whether chunks that overlap are replicas of one series.
-    pub(crate) dedup: bool,
+    pub(crate) dedup: Option<Deduplication>,
     /// Whether deduplication evens out counters.
     pub(crate) counter: bool,
 }
@@ -35,10 +35,9 @@ pub(crate) struct ChunkSamples {
 
 impl Samples for ChunkSamples {
     fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
-        let replicas = if self.reading.dedup {
-            split(&self.chunks)
-        } else {
-            Vec::new()
+        let replicas = match self.reading.dedup {
+            Some(_) => split(&self.chunks),
+            None => Vec::new(),
         };
         if replicas.len() < 2 {
             let all = |out: &mut Columns| self.concatenate(self.chunks.iter(), out);
@@ -57,7 +56,10 @@ impl Samples for ChunkSamples {
             decoded.push(columns);
         }
         let range = (self.reading.mint, self.reading.maxt);
-        dedup::merge(&decoded, range, self.reading.counter, out);
+        match self.reading.dedup {
+            Some(Deduplication::Chain) => dedup::chain(&decoded, range, out),
+            _ => dedup::merge(&decoded, range, self.reading.counter, out),
+        }
         Ok(())
     }
 
@@ -347,7 +349,7 @@ mod tests {
             mint: i64::MIN,
             maxt: i64::MAX,
             aggregate,
-            dedup,
+            dedup: dedup.then_some(Deduplication::Penalty),
             counter: false,
         };
         let samples = series(chunks, reading);
@@ -389,7 +391,7 @@ mod tests {
             mint: i64::MIN,
             maxt: i64::MAX,
             aggregate: Aggregate::Counter,
-            dedup: false,
+            dedup: None,
             counter: true,
         };
         let edges = Edges {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use proto::info::info_server::{Info, InfoServer};
 use proto::info::{
     ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, RulesInfo, StatusInfo, StoreInfo,
@@ -11,12 +12,13 @@ use proto::info::{
 use proto::thanos::store_server::{Store, StoreServer};
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse,
-    SeriesRequest, SeriesResponse,
+    Series, SeriesRequest, SeriesResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use crate::bucket::{LimitError, Limiter, Limits, SAMPLES_PER_CHUNK};
 use crate::endpoint::MAX_MESSAGE;
 use crate::frames::Frames;
 use crate::labels::{self, label};
@@ -26,10 +28,10 @@ use crate::proxy::{CallOptions, Proxy};
 /// Frames that wait for the client.
 const FRAMES: usize = 4;
 
-/// Series, LabelNames and LabelValues of everything behind `proxy`.
+/// Series, LabelNames and LabelValues of everything behind `proxy`, each Series call within `limits`.
 #[must_use]
-pub fn store_server(proxy: Arc<Proxy>) -> StoreServer<ProxyStore> {
-    StoreServer::new(ProxyStore(proxy))
+pub fn store_server(proxy: Arc<Proxy>, limits: Limits) -> StoreServer<ProxyStore> {
+    StoreServer::new(ProxyStore { proxy, limits })
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE)
 }
@@ -43,7 +45,36 @@ pub fn info_server(proxy: Arc<Proxy>) -> InfoServer<ProxyInfo> {
 
 /// The Store service of a proxy.
 #[derive(Clone, Debug)]
-pub struct ProxyStore(Arc<Proxy>);
+pub struct ProxyStore {
+    proxy: Arc<Proxy>,
+    limits: Limits,
+}
+
+/// What one Series call may still send.
+struct Left {
+    series: Limiter,
+    samples: Limiter,
+}
+
+impl Left {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            series: Limiter::new(limits.request_series, Counter::default()),
+            samples: Limiter::new(limits.request_samples, Counter::default()),
+        }
+    }
+
+    fn take(&self, series: &Series) -> Result<(), Status> {
+        let over = |what: &'static str| {
+            move |error: LimitError| {
+                Status::resource_exhausted(format!("failed to send {what}: {error}"))
+            }
+        };
+        let samples = series.chunks.len() as u64 * SAMPLES_PER_CHUNK;
+        self.series.reserve(1).map_err(over("series"))?;
+        self.samples.reserve(samples).map_err(over("samples"))
+    }
+}
 
 #[tonic::async_trait]
 impl Store for ProxyStore {
@@ -56,12 +87,13 @@ impl Store for ProxyStore {
         let options = CallOptions::from_metadata(request.metadata());
         let request = request.into_inner();
         let frames = Frames::new(request.response_batch_size);
-        let merged = self.0.series(request, &options)?;
+        let merged = self.proxy.series(request, &options)?;
+        let left = Left::new(&self.limits);
         let (sender, receiver) = mpsc::channel(FRAMES);
         tokio::spawn(async move {
             tokio::select! {
                 () = sender.closed() => {}
-                () = forward(merged, frames, &sender) => {}
+                () = forward(merged, left, frames, &sender) => {}
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -72,7 +104,10 @@ impl Store for ProxyStore {
         request: Request<LabelNamesRequest>,
     ) -> Result<Response<LabelNamesResponse>, Status> {
         let options = CallOptions::from_metadata(request.metadata());
-        let (names, warnings) = self.0.label_names(request.into_inner(), &options).await?;
+        let (names, warnings) = self
+            .proxy
+            .label_names(request.into_inner(), &options)
+            .await?;
         Ok(Response::new(LabelNamesResponse {
             names,
             warnings,
@@ -85,7 +120,10 @@ impl Store for ProxyStore {
         request: Request<LabelValuesRequest>,
     ) -> Result<Response<LabelValuesResponse>, Status> {
         let options = CallOptions::from_metadata(request.metadata());
-        let (values, warnings) = self.0.label_values(request.into_inner(), &options).await?;
+        let (values, warnings) = self
+            .proxy
+            .label_values(request.into_inner(), &options)
+            .await?;
         Ok(Response::new(LabelValuesResponse {
             values,
             warnings,
@@ -96,10 +134,13 @@ impl Store for ProxyStore {
 
 type Frame = Result<SeriesResponse, Status>;
 
-async fn forward(mut merged: Merged, mut frames: Frames, out: &mpsc::Sender<Frame>) {
+async fn forward(mut merged: Merged, left: Left, mut frames: Frames, out: &mpsc::Sender<Frame>) {
     loop {
         let (ready, over) = match merged.next().await {
-            Ok(Some(Item::Series(series))) => ([frames.push(series).map(Ok), None], false),
+            Ok(Some(Item::Series(series))) => match left.take(&series) {
+                Ok(()) => ([frames.push(series).map(Ok), None], false),
+                Err(status) => ([None, Some(Err(status))], true),
+            },
             Ok(Some(Item::Warning(text))) => (
                 [frames.flush().map(Ok), Some(Ok(Frames::warning(text)))],
                 false,

@@ -62,15 +62,17 @@ impl StoreSet {
         let known = self.endpoints.load_full();
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(specs.len());
         for spec in specs {
-            let endpoint = match known.iter().find(|endpoint| endpoint.spec == spec) {
-                Some(endpoint) => endpoint.clone(),
-                None => match Endpoint::new(spec) {
-                    Ok(endpoint) => Arc::new(endpoint),
-                    Err(error) => {
-                        tracing::error!(err = %error, "endpoint left out");
-                        continue;
-                    }
-                },
+            let same = known.iter().find(|endpoint| endpoint.is(&spec));
+            let endpoint = match same {
+                Some(endpoint) => endpoint.regroup(&spec).map(|()| endpoint.clone()),
+                None => Endpoint::new(spec).map(Arc::new),
+            };
+            let endpoint = match endpoint {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    tracing::error!(err = %error, "endpoint left out");
+                    continue;
+                }
             };
             endpoints.retain(|other| other.spec.address != endpoint.spec.address);
             endpoints.push(endpoint);

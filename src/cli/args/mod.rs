@@ -3,6 +3,7 @@
 mod compact;
 mod part;
 mod promql;
+mod query;
 mod state;
 mod thanos;
 pub(crate) mod tools;
@@ -23,7 +24,7 @@ pub(crate) use state::{
     StateCommand, StateImportArgs, StateListArgs, StateMvArgs, StatePullArgs, StatePushArgs,
     StateRekeyArgs, StateRmArgs, StateShowArgs, WaitArgs,
 };
-pub(crate) use thanos::{QueryArgs, SidecarArgs, StoreArgs, ThanosCommand};
+pub(crate) use thanos::{SidecarArgs, StoreArgs, ThanosCommand};
 pub(crate) use tree::{
     CompletionsArgs, ConsoleArgs, EjectArgs, ExplainArgs, FmtArgs, GraphArgs, GraphFormat,
     ListArgs, ManArgs, NewArgs, NewClusterArgs, NewCommand, NewFleetArgs, RenderArgs, SchemaArgs,

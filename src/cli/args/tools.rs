@@ -85,7 +85,7 @@ pub(crate) struct InspectArgs {
     )]
     pub(crate) output: ListOutput,
     /// Only blocks with this external label: name="value" (repeatable)
-    #[arg(short = 'l', long = "selector", value_name = "NAME=\"VALUE\"", value_parser = super::thanos::selector_label)]
+    #[arg(short = 'l', long = "selector", value_name = "NAME=\"VALUE\"", value_parser = super::query::selector_label)]
     pub(crate) selector: Vec<(String, String)>,
 }
 

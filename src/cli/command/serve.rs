@@ -6,9 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
 use crate::args::tools::Tool;
-use crate::args::{
-    IngressArgs, LogArgs, QueryArgs, SidecarArgs, StoreArgs, SuperviseArgs, ThanosCommand,
-};
+use crate::args::{IngressArgs, LogArgs, SidecarArgs, StoreArgs, SuperviseArgs, ThanosCommand};
 use crate::diagnostic::{Failure, Result};
 use crate::session;
 use crate::term::Printer;
@@ -30,7 +28,7 @@ pub(crate) fn thanos(component: ThanosCommand, printer: &Printer) -> Result<Exit
         }
         ThanosCommand::Query(args) => {
             log(&args.log);
-            let config = query(*args);
+            let config = args.config()?;
             serve(|shutdown| thanos::query::run(config, shutdown))
         }
         ThanosCommand::Compact(args) => {
@@ -102,28 +100,6 @@ fn sidecar(args: SidecarArgs) -> Result<thanos::sidecar::Config> {
         min_time: args.min_time,
         uploads,
     })
-}
-
-fn query(args: QueryArgs) -> thanos::query::Config {
-    thanos::query::Config {
-        grpc_server_tls: args.listen.server_tls(),
-        grpc_client: args.grpc_client(),
-        http_address: args.listen.http_address,
-        grpc_address: args.listen.grpc_address,
-        endpoints: args.endpoint,
-        endpoint_strict: args.endpoint_strict,
-        endpoint_sd_config_files: args.endpoint_sd_config_file,
-        sd_reload_interval: args.endpoint_sd_reload_interval,
-        replica_labels: args.replica_label,
-        timeout: args.timeout,
-        lookback_delta: args.lookback_delta,
-        max_concurrent: args.max_concurrent,
-        default_step: args.default_step,
-        partial_response: !args.no_partial_response,
-        store_response_timeout: args.store_response_timeout,
-        selector_labels: args.selector_label,
-        ..Default::default()
-    }
 }
 
 fn store(args: StoreArgs) -> Result<thanos::store_gateway::Config> {

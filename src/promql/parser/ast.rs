@@ -368,6 +368,19 @@ impl Expr {
         found
     }
 
+    /// Hands each selector to `change`, which keeps a name's matcher the last.
+    pub fn change_selectors(&mut self, change: &mut impl FnMut(&mut VectorSelector)) {
+        match &mut self.kind {
+            ExprKind::Selector(selector) => change(selector),
+            ExprKind::Range(range) => change(&mut range.selector),
+            other => {
+                for child in other.children_mut() {
+                    child.change_selectors(change);
+                }
+            }
+        }
+    }
+
     /// The expression inside of all parentheses around it.
     #[must_use]
     pub fn unwrap_parens(&self) -> &Self {

@@ -89,6 +89,12 @@ impl Relabel {
         Ok(Self(rules.collect::<Result<_, _>>()?))
     }
 
+    /// Whether there are no rules.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a block with these labels is kept. A block without any label left is not.
     #[must_use]
     pub fn keeps(&self, mut labels: BTreeMap<String, String>) -> bool {

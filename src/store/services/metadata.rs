@@ -33,7 +33,11 @@ impl Proxy {
         options: &CallOptions,
     ) -> Result<Gathered<MetricMetadata>, Status> {
         let strategy = request.partial_response_strategy;
-        let requests = self.for_all(&METADATA, &request);
+        let mut requests = self.for_all(&METADATA, &request, options);
+        if let Some(only) = &options.only {
+            // Metadata has no labels to choose by.
+            requests.retain(|(endpoint, _)| endpoint.has_only(only));
+        }
         let ask = |channel, request| async move {
             let client = MetadataClient::new(channel);
             client

@@ -156,14 +156,16 @@ impl Proxy {
         }
     }
 
-    /// The same request for every endpoint that offers a service.
+    /// The same request for every endpoint that offers a service and may have something that the caller may see.
     fn for_all<Q: Clone, R, T>(
         &self,
         service: &Service<R, T>,
         request: &Q,
+        options: &CallOptions,
     ) -> Vec<(Arc<Endpoint>, Q)> {
         let offering = self.stores.offering(service.offered).into_iter();
         offering
+            .filter(|endpoint| endpoint.may_have(options.only.as_slice()))
             .map(|endpoint| (endpoint, request.clone()))
             .collect()
     }

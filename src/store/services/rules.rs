@@ -35,7 +35,7 @@ impl Proxy {
         options: &CallOptions,
     ) -> Result<Gathered<RuleGroup>, Status> {
         let strategy = request.partial_response_strategy;
-        let requests = self.for_all(&RULES, &request);
+        let requests = self.for_all(&RULES, &request, options);
         let ask = |channel, request| async move {
             let client = RulesClient::new(channel);
             client

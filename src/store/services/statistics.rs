@@ -35,7 +35,7 @@ impl Proxy {
         options: &CallOptions,
     ) -> Result<Gathered<TsdbStatistics>, Status> {
         let strategy = request.partial_response_strategy;
-        let requests = self.for_all(&STATISTICS, &request);
+        let requests = self.for_all(&STATISTICS, &request, options);
         let ask = |channel, request| async move {
             let client = StatusClient::new(channel);
             client

@@ -34,7 +34,7 @@ impl Proxy {
         options: &CallOptions,
     ) -> Result<Gathered<TargetDiscovery>, Status> {
         let strategy = request.partial_response_strategy;
-        let requests = self.for_all(&TARGETS, &request);
+        let requests = self.for_all(&TARGETS, &request, options);
         let ask = |channel, request| async move {
             let client = TargetsClient::new(channel);
             client

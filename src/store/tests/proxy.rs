@@ -464,7 +464,8 @@ async fn a_querier_is_a_store_itself_and_answers_in_batches() {
         ..Script::default()
     };
     let inner = proxy_over(&[leaf], ProxyConfig::default()).await;
-    let routes = Routes::new(store_server(inner.clone())).add_service(info_server(inner));
+    let routes = Routes::new(store_server(inner.clone(), Default::default()))
+        .add_service(info_server(inner));
     let (address, _stop) = serve(routes).await;
     let mut client = StoreClient::connect(format!("http://{address}"))
         .await

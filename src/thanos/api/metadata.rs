@@ -63,12 +63,13 @@ pub(super) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let range = params.metadata_range(api.metadata_range())?;
-    let sets = params.selectors("match[]")?;
+    let caller = api.caller(&params)?;
+    let sets = caller.selectors(&params)?;
     let limit = params.limit()?;
     // Only labels are asked for: any resolution has them.
     let scope = Scope {
         max_resolution: i64::MAX,
-        ..api.scope(&params)?
+        ..api.scope(&params, &caller)?
     };
     let source = api.source.series(scope);
     let work = move |cancel: &Cancel| Ok(collect(&*source, sets, range, limit, cancel)?);
@@ -100,11 +101,12 @@ impl Api {
         let (start, end) = params.metadata_range(self.metadata_range())?;
         let limit = params.limit()?;
         // Replica labels stay visible here.
+        let caller = self.caller(params)?;
         let scope = Scope {
             replica_labels: Vec::new(),
-            ..self.scope(params)?
+            ..self.scope(params, &caller)?
         };
-        let mut sets = params.selectors("match[]")?;
+        let mut sets = caller.selectors(params)?;
         if sets.is_empty() {
             sets.push(Vec::new());
         }

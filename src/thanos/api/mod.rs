@@ -15,6 +15,7 @@ mod services;
 mod source;
 mod status;
 mod stores;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -30,6 +31,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use net::metrics::Registry;
+use promql::Features;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
@@ -38,6 +40,7 @@ pub use gate::Gate;
 pub use json::answer_json;
 use metrics::HttpMetrics;
 pub use source::{LabelSelect, Listing, Scope, Source};
+pub use tenancy::Tenancy;
 pub use tree::{Places, node_type, tree};
 
 /// The largest form that is taken, in bytes; Go's limit.
@@ -68,6 +71,14 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Samples that one query may hold.
     pub max_samples: usize,
+    /// The parts of PromQL that are enabled.
+    pub features: Features,
+    /// The step of subqueries that name none.
+    pub subquery_step: Duration,
+    /// How tenants are told apart.
+    pub tenancy: Tenancy,
+    /// Whether pages of other origins may read the API.
+    pub cors: bool,
     /// What `/api/v1/status/flags` lists.
     pub flags: BTreeMap<String, String>,
 }
@@ -86,6 +97,10 @@ impl Default for Settings {
             metadata_range: Duration::ZERO,
             max_concurrent: 20,
             max_samples: 50_000_000,
+            features: Features::default(),
+            subquery_step: Duration::from_secs(60),
+            tenancy: Tenancy::default(),
+            cors: true,
             flags: BTreeMap::new(),
         }
     }
@@ -113,8 +128,14 @@ pub fn router(source: Arc<dyn Source>, settings: Settings, registry: &Registry) 
     });
     api.queries.register(registry);
     let http = HttpMetrics::new(registry);
+    let v1 = v1(&http, registry);
+    let v1 = if api.settings.cors {
+        v1.layer(from_fn(cors))
+    } else {
+        v1
+    };
     Router::new()
-        .nest("/api/v1", v1(&http, registry))
+        .nest("/api/v1", v1)
         .route("/", get(page::root))
         .route("/graph", http.observe("query_page", get(page::query)))
         .route("/stores", http.observe("stores_page", get(page::stores)))
@@ -197,7 +218,6 @@ fn v1(http: &HttpMetrics, registry: &Registry) -> Router<Arc<Api>> {
             ),
         )
         .fallback(unknown)
-        .layer(from_fn(cors))
 }
 
 async fn unknown(OriginalUri(uri): OriginalUri) -> ApiError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, Query, Request};
 use axum::{Form, RequestExt as _};
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use model::{Matcher, Timestamp};
 
 use super::error::ApiError;
@@ -15,14 +15,15 @@ const MAX_QUERY: usize = 1 << 20;
 
 type Pairs = Vec<(String, String)>;
 
-/// All parameters of a request, in order.
+/// All parameters of a request, in order, and its headers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Params(Pairs);
+pub(super) struct Params(Pairs, HeaderMap);
 
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request(mut request: Request, _state: &S) -> Result<Self, ApiError> {
+        let headers = request.headers().clone();
         let query = request.extract_parts::<Query<Pairs>>().await;
         let Query(query) = query.map_err(|error| ApiError::bad_data(error.body_text()))?;
         let mut pairs = if has_form(&request) {
@@ -31,7 +32,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             Pairs::new()
         };
         pairs.extend(query);
-        Ok(Self(pairs))
+        Ok(Self(pairs, headers))
     }
 }
 
@@ -52,6 +53,10 @@ async fn form(request: Request) -> Result<Pairs, ApiError> {
 }
 
 impl Params {
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.1
+    }
+
     /// The first value of `name`; empty if there is none, which counts as not given.
     #[must_use]
     pub(super) fn get(&self, name: &str) -> &str {
@@ -255,6 +260,7 @@ mod tests {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
+            HeaderMap::new(),
         )
     }
 

@@ -10,10 +10,12 @@ use net::metrics::Registry;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use promql::{Answer, AnswerValue, Engine, Expr, Options, QueryError};
 use serde::Deserialize;
+use store::CallOptions;
 
 use super::error::ApiError;
 use super::json::{self, Stats};
 use super::params::{Params, Steps};
+use super::tenancy::Caller;
 use super::{Api, Scope};
 
 /// What the answer to a truncated request says.
@@ -80,7 +82,8 @@ struct Job {
 impl Job {
     fn parse(api: &Api, params: &Params, auto_resolution: i64) -> Result<Self, ApiError> {
         let timeout = params.timeout(api.settings.timeout)?;
-        let mut scope = api.scope(params)?;
+        let caller = api.caller(params)?;
+        let mut scope = api.scope(params, &caller)?;
         scope.max_resolution = api.resolution(params, auto_resolution)?;
         scope.shard = shard(params)?;
         check_engine(params)?;
@@ -88,11 +91,13 @@ impl Job {
         let options = Options {
             lookback: lookback.unwrap_or_else(|| api.lookback(scope.max_resolution)),
             max_samples: api.settings.max_samples,
+            subquery_step: millis(api.settings.subquery_step),
             threads: threads(),
             ..Options::default()
         };
         let limit = params.limit()?;
-        let expr = promql::parse(params.query()?)?;
+        let mut expr = promql::parse_with(params.query()?, api.settings.features)?;
+        caller.restrict_all(&mut expr);
         let wants_stats = !params.get("stats").is_empty();
         let analyze = matches!(params.get("analyze"), "1" | "true");
         let warnings = if analyze {
@@ -114,7 +119,7 @@ impl Job {
 
 impl Api {
     /// The parameters that every request for series or labels has.
-    pub(super) fn scope(&self, params: &Params) -> Result<Scope, ApiError> {
+    pub(super) fn scope(&self, params: &Params, caller: &Caller) -> Result<Scope, ApiError> {
         let asked: Vec<String> = params.all("replicaLabels[]").map(str::to_owned).collect();
         let replica_labels = match params.boolean("dedup", true)? {
             false => Vec::new(),
@@ -123,7 +128,10 @@ impl Api {
         };
         Ok(Scope {
             replica_labels,
-            store_matchers: params.selectors("storeMatch[]")?,
+            call: CallOptions {
+                store_matchers: params.selectors("storeMatch[]")?,
+                ..caller.options.clone()
+            },
             partial_response: params.boolean("partial_response", self.settings.partial_response)?,
             max_resolution: 0,
             shard: None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use model::Matcher;
 use promql::number::format_plain;
 use proto::thanos::{
     ActiveTarget, Alert, AlertInstance, AlertState, DroppedTarget, Exemplar, ExemplarData,
@@ -93,9 +94,13 @@ pub(super) async fn targets(
         state: state.into(),
         partial_response_strategy: api.strategy(),
     };
-    let gathered = api.source.targets(request).await;
+    let caller = api.caller(&params)?;
+    let gathered = api.source.targets(request, &caller.options).await;
     let gathered = gathered.map_err(failed("retrieving targets: proxy Targets"))?;
-    let targets = merge_targets(gathered.items, &api.settings.replica_labels);
+    let mut targets = merge_targets(gathered.items, &api.settings.replica_labels);
+    let (active, dropped) = (&mut targets.active_targets, &mut targets.dropped_targets);
+    active.retain(|target| caller.sees(pairs(target.labels.as_ref())));
+    dropped.retain(|target| caller.sees(pairs(target.discovered_labels.as_ref())));
     let data = TargetsJson {
         active_targets: targets.active_targets.iter().map(ActiveJson).collect(),
         dropped_targets: targets.dropped_targets.iter().map(DroppedJson).collect(),
@@ -119,7 +124,8 @@ pub(super) async fn metric_metadata(
         limit,
         partial_response_strategy: api.strategy(),
     };
-    let gathered = api.source.metadata(request).await;
+    let caller = api.caller(&params)?;
+    let gathered = api.source.metadata(request, &caller.options).await;
     let gathered = gathered.map_err(failed("retrieving metadata: proxy MetricMetadata"))?;
     let merged = merge_metadata(gathered.items, limit);
     let mut data: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -135,13 +141,16 @@ pub(super) async fn exemplars(
     params: Params,
 ) -> Result<Response, ApiError> {
     let (start, end) = params.metadata_range(FOREVER)?;
+    let caller = api.caller(&params)?;
+    let mut expr = promql::parse_with(params.query()?, api.settings.features)?;
+    caller.restrict_all(&mut expr);
     let select = ExemplarSelect {
-        selectors: promql::parse(params.query()?)?.selectors(),
+        selectors: expr.selectors(),
         start,
         end,
         strategy: api.strategy(),
     };
-    let gathered = api.source.exemplars(select).await;
+    let gathered = api.source.exemplars(select, &caller.options).await;
     let gathered = gathered.map_err(failed("retrieving exemplars: proxy Exemplars"))?;
     let data = merge_exemplars(gathered.items, &api.settings.replica_labels);
     let data: Vec<_> = data.iter().map(SeriesExemplarsJson).collect();
@@ -158,14 +167,15 @@ pub(super) async fn tsdb(
         limit => i32::try_from(limit)
             .map_err(|_| ApiError::bad_data(format!("limit {limit} overflows int32")))?,
     };
-    let matchers = params.selectors("match[]")?.concat();
+    let caller = api.caller(&params)?;
+    let matchers = caller.selectors(&params)?.concat();
     let request = TsdbStatisticsRequest {
         limit,
         partial_response_strategy: api.strategy(),
         matchers: store::matchers::to_wire(&matchers),
         ..TsdbStatisticsRequest::default()
     };
-    let gathered = api.source.statistics(request).await;
+    let gathered = api.source.statistics(request, &caller.options).await;
     let gathered = gathered.map_err(failed("retrieving tsdb statistics: proxy TSDBStatistics"))?;
     let merged = merge_statistics(gathered.items);
     let data = TsdbJson::new(&merged, usize::try_from(limit).unwrap_or_default());
@@ -173,14 +183,20 @@ pub(super) async fn tsdb(
 }
 
 /// `GET|POST /api/v1/format_query`.
-pub(super) async fn format_query(params: Params) -> Result<Response, ApiError> {
-    let expr = promql::parse(params.query()?)?;
+pub(super) async fn format_query(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let expr = promql::parse_with(params.query()?, api.settings.features)?;
     Ok(json::success(&promql::parser::prettify(&expr), Vec::new()))
 }
 
 /// `GET|POST /api/v1/parse_query`.
-pub(super) async fn parse_query(params: Params) -> Result<Response, ApiError> {
-    let expr = promql::parse(params.query()?)?;
+pub(super) async fn parse_query(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let expr = promql::parse_with(params.query()?, api.settings.features)?;
     Ok(json::success(&tree(&expr, Places::Left), Vec::new()))
 }
 
@@ -208,8 +224,9 @@ impl Api {
         params: &Params,
     ) -> Result<(Vec<RuleGroup>, Vec<String>), ApiError> {
         let all = |name| params.all(name).map(str::to_owned).collect::<Vec<_>>();
+        let caller = self.caller(params)?;
         let filter = RuleFilter {
-            matchers: params.selectors("match[]")?,
+            matchers: caller.selectors(params)?,
             names: all("rule_name[]"),
             groups: all("rule_group[]"),
             files: all("file[]"),
@@ -217,12 +234,12 @@ impl Api {
         let request = RulesRequest {
             r#type: kind.into(),
             partial_response_strategy: self.strategy(),
-            matcher_string: all("match[]"),
+            matcher_string: filter.matchers.iter().map(|set| selector(set)).collect(),
             rule_name: filter.names.clone(),
             rule_group: filter.groups.clone(),
             file: filter.files.clone(),
         };
-        let gathered = self.source.rules(request).await;
+        let gathered = self.source.rules(request, &caller.options).await;
         let gathered = gathered.map_err(failed("error retrieving rules: proxy Rules"))?;
         let groups = merge_rules(gathered.items, &filter, &self.settings.replica_labels);
         Ok((groups, gathered.warnings))
@@ -230,8 +247,18 @@ impl Api {
 }
 
 fn labels(set: Option<&LabelSet>) -> BTreeMap<&str, &str> {
+    pairs(set).collect()
+}
+
+fn pairs(set: Option<&LabelSet>) -> impl Iterator<Item = (&str, &str)> {
     let labels = set.into_iter().flat_map(|set| &set.labels);
-    labels.map(|label| (&*label.name, &*label.value)).collect()
+    labels.map(|label| (&*label.name, &*label.value))
+}
+
+/// A set of matchers as a selector.
+fn selector(matchers: &[Matcher]) -> String {
+    let matchers: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", matchers.join(","))
 }
 
 /// RFC 3339; a time that is not known is Go's zero.

@@ -6,8 +6,8 @@ use proto::thanos::{
     ExemplarData, MetricMetadata, MetricMetadataRequest, RuleGroup, RulesRequest, TargetDiscovery,
     TargetsRequest, TsdbStatistics, TsdbStatisticsRequest,
 };
-use store::EndpointStatus;
 use store::services::{ExemplarSelect, Gathered};
+use store::{CallOptions, EndpointStatus};
 use tonic::Status;
 
 /// Which series are seen, and how.
@@ -15,9 +15,8 @@ use tonic::Status;
 pub struct Scope {
     /// Removed from series, whose samples are then deduplicated; empty: as they are.
     pub replica_labels: Vec<String>,
-    /// Sets of matchers on a store's `__address__` and labels; a store that matches any is asked, and all are
-    /// when there is none.
-    pub store_matchers: Vec<Vec<Matcher>>,
+    /// Who asks, and which stores.
+    pub call: CallOptions,
     /// Whether a store that fails is a warning.
     pub partial_response: bool,
     /// The coarsest resolution that may answer, in milliseconds; 0 is raw data.
@@ -64,23 +63,37 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
     fn stores(&self) -> Vec<EndpointStatus>;
 
     /// Groups of rules.
-    async fn rules(&self, request: RulesRequest) -> Result<Gathered<RuleGroup>, Status>;
+    async fn rules(
+        &self,
+        request: RulesRequest,
+        call: &CallOptions,
+    ) -> Result<Gathered<RuleGroup>, Status>;
 
     /// Targets of scrapes.
-    async fn targets(&self, request: TargetsRequest) -> Result<Gathered<TargetDiscovery>, Status>;
+    async fn targets(
+        &self,
+        request: TargetsRequest,
+        call: &CallOptions,
+    ) -> Result<Gathered<TargetDiscovery>, Status>;
 
     /// Metadata of metrics.
     async fn metadata(
         &self,
         request: MetricMetadataRequest,
+        call: &CallOptions,
     ) -> Result<Gathered<MetricMetadata>, Status>;
 
     /// Exemplars of selected series.
-    async fn exemplars(&self, select: ExemplarSelect) -> Result<Gathered<ExemplarData>, Status>;
+    async fn exemplars(
+        &self,
+        select: ExemplarSelect,
+        call: &CallOptions,
+    ) -> Result<Gathered<ExemplarData>, Status>;
 
     /// Cardinality of what is in memory.
     async fn statistics(
         &self,
         request: TsdbStatisticsRequest,
+        call: &CallOptions,
     ) -> Result<Gathered<TsdbStatistics>, Status>;
 }

@@ -20,14 +20,14 @@ use proto::thanos::{
     PartialResponseStrategy, Rule, RuleGroup, RulesRequest, TargetDiscovery, TargetHealth,
     TargetsRequest, TsdbStatistics, TsdbStatisticsEntry, TsdbStatisticsRequest, rule,
 };
-use store::EndpointStatus;
 use store::labels::label;
 use store::services::{ExemplarSelect, Gathered};
+use store::{CallOptions, EndpointStatus};
 use tokio::sync::oneshot;
 use tonic::Status;
 use tower::ServiceExt as _;
 
-use super::{LabelSelect, Listing, Scope, Settings, Source, router};
+use super::{LabelSelect, Listing, Scope, Settings, Source, Tenancy, router};
 
 type Pairs = &'static [(&'static str, &'static str)];
 
@@ -197,11 +197,15 @@ impl Source for Fake {
         self.0.stores.clone()
     }
 
-    async fn rules(&self, _: RulesRequest) -> Result<Gathered<RuleGroup>, Status> {
+    async fn rules(&self, _: RulesRequest, _: &CallOptions) -> Result<Gathered<RuleGroup>, Status> {
         self.0.said(vec![group("0"), group("1")])
     }
 
-    async fn targets(&self, _: TargetsRequest) -> Result<Gathered<TargetDiscovery>, Status> {
+    async fn targets(
+        &self,
+        _: TargetsRequest,
+        _: &CallOptions,
+    ) -> Result<Gathered<TargetDiscovery>, Status> {
         let target = ActiveTarget {
             labels: set(&[("job", "a")]),
             scrape_url: "http://a/metrics".into(),
@@ -218,6 +222,7 @@ impl Source for Fake {
     async fn metadata(
         &self,
         request: MetricMetadataRequest,
+        _: &CallOptions,
     ) -> Result<Gathered<MetricMetadata>, Status> {
         let meta = Meta {
             r#type: "gauge".into(),
@@ -229,7 +234,11 @@ impl Source for Fake {
         self.0.said(vec![MetricMetadata { metadata }])
     }
 
-    async fn exemplars(&self, select: ExemplarSelect) -> Result<Gathered<ExemplarData>, Status> {
+    async fn exemplars(
+        &self,
+        select: ExemplarSelect,
+        _: &CallOptions,
+    ) -> Result<Gathered<ExemplarData>, Status> {
         let name = select.selectors[0][0].value.clone();
         let exemplar = Exemplar {
             labels: set(&[("trace", "x")]),
@@ -245,6 +254,7 @@ impl Source for Fake {
     async fn statistics(
         &self,
         request: TsdbStatisticsRequest,
+        _: &CallOptions,
     ) -> Result<Gathered<TsdbStatistics>, Status> {
         let entry = TsdbStatisticsEntry {
             head_statistics: Some(HeadStatistics {
@@ -524,7 +534,7 @@ async fn parameters_choose_what_is_seen() {
     }
     let default = Scope {
         replica_labels: vec!["replica".into()],
-        store_matchers: Vec::new(),
+        call: CallOptions::default(),
         partial_response: true,
         max_resolution: 0,
         shard: None,
@@ -542,7 +552,10 @@ async fn parameters_choose_what_is_seen() {
             },
             Scope {
                 replica_labels: vec!["a".into(), "b".into()],
-                store_matchers: vec![vec![address]],
+                call: CallOptions {
+                    store_matchers: vec![vec![address]],
+                    ..CallOptions::default()
+                },
                 ..default.clone()
             },
             Scope {
@@ -877,4 +890,75 @@ async fn a_service_that_fails_is_internal_and_a_wrong_question_is_not() {
         let response = get(&app, &format!("/api/v1/{path}")).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
     }
+}
+
+/// `GET path` as `tenant`.
+async fn as_tenant(app: &Router, tenant: &str, path: &str) -> Response {
+    let request = Request::get(path).header("X-Scope", tenant);
+    let request = request.body(Body::empty()).expect("a request");
+    app.clone().oneshot(request).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_data_only() {
+    let tenancy = Tenancy {
+        header: "X-Scope".into(),
+        default_tenant: "b".into(),
+        enforced: Some("job".into()),
+    };
+    let settings = Settings {
+        tenancy,
+        ..Settings::default()
+    };
+    let (app, memory, _) = app(Memory::default(), settings);
+    let ask = async |path: &str| text(as_tenant(&app, "a", path).await).await;
+    for query in [
+        "up",
+        "up{job=\"b\"}",
+        "sum_over_time(up[1m])",
+        "max_over_time(up[1m:10s])",
+    ] {
+        let path = format!("/api/v1/query?query={}&time=100", query.replace('"', "%22"));
+        let found = ask(&path).await;
+        assert!(found.contains(r#""job":"a""#), "{query}: {found}");
+        assert!(!found.contains(r#""job":"b""#), "{query}: {found}");
+    }
+    let found = ask("/api/v1/series?match[]=up").await;
+    assert!(
+        found.contains(r#""job":"a""#) && !found.contains(r#""job":"b""#),
+        "{found}"
+    );
+    let found = ask("/api/v1/series?match[]={job=~%22.%2b%22}").await;
+    assert!(
+        found.contains(r#""job":"a""#) && !found.contains(r#""job":"b""#),
+        "{found}"
+    );
+    // The fake source answers with the value of the first matcher.
+    let found = ask("/api/v1/labels").await;
+    assert!(found.contains(r#"["a","job"]"#), "{found}");
+    let found = ask("/api/v1/targets").await;
+    assert!(found.contains(r#""job":"a""#), "{found}");
+    let found = text(as_tenant(&app, "c", "/api/v1/targets").await).await;
+    assert!(!found.contains(r#""job":"a""#), "{found}");
+    let found = text(as_tenant(&app, "", "/api/v1/query?query=up&time=100").await).await;
+    assert!(
+        found.contains(r#""job":"b""#) && !found.contains(r#""job":"a""#),
+        "{found}"
+    );
+    let tenants: Vec<String> = {
+        let scopes = memory.scopes.lock();
+        scopes
+            .iter()
+            .map(|scope| scope.call.tenant.clone())
+            .collect()
+    };
+    assert_eq!(tenants.last().map(String::as_str), Some("b"));
+    assert!(
+        tenants[..tenants.len() - 1]
+            .iter()
+            .all(|tenant| tenant == "a"),
+        "{tenants:?}"
+    );
+    let refused = as_tenant(&app, "../b", "/api/v1/query?query=up").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
 }

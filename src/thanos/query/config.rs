@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use net::channel::Compression;
 use net::tls::{ClientTls, ServerTls};
-use store::EndpointSpec;
+use promql::Features;
+use store::block::Relabel;
+use store::{Deduplication, EndpointSpec};
 
-use crate::api::Settings;
+use crate::api::{Settings, Tenancy};
 
 /// The flags of `thanos query`.
 #[derive(Clone, Debug)]
@@ -30,6 +32,12 @@ pub struct Config {
     pub endpoints: Vec<String>,
     /// `--endpoint-strict`: asked even while their Info fails.
     pub endpoint_strict: Vec<String>,
+    /// `--endpoint-group`: a name whose addresses are equal: each call goes to one of them, in turn.
+    pub endpoint_groups: Vec<String>,
+    /// `--endpoint-group-strict`
+    pub endpoint_groups_strict: Vec<String>,
+    /// `--endpoint.sd-config`: what such a file holds.
+    pub endpoint_sd_config: Option<String>,
     /// `--endpoint.sd-config-file`: paths, or patterns with `*` and `?` in the file's name.
     pub endpoint_sd_config_files: Vec<String>,
     /// `--endpoint.sd-config-reload-interval`: at the latest; a changed file is read at once.
@@ -62,6 +70,24 @@ pub struct Config {
     pub metadata_default_time_range: Duration,
     /// Samples that one query may hold.
     pub max_samples: usize,
+    /// `--deduplication.func`
+    pub deduplication: Deduplication,
+    /// `--enable-feature`
+    pub features: Features,
+    /// `--query.default-evaluation-interval`
+    pub default_evaluation_interval: Duration,
+    /// `--query.…tenan…`
+    pub tenancy: Tenancy,
+    /// Unless `--web.disable-cors`.
+    pub cors: bool,
+    /// `--selector.relabel-config`: which of the endpoints' label sets are asked.
+    pub relabel: Relabel,
+    /// `--query.conn-metric.label`
+    pub connection_labels: Vec<ConnectionLabel>,
+    /// `--store.limits.request-series`: of a Series call to this querier; 0 is no limit.
+    pub request_series: u64,
+    /// `--store.limits.request-samples`
+    pub request_samples: u64,
     /// `--store.response-timeout`; zero is none.
     pub store_response_timeout: Duration,
     /// `--endpoint.info-timeout`: between two checks of an endpoint, and for one.
@@ -86,6 +112,9 @@ impl Default for Config {
             web_external_prefix: String::new(),
             endpoints: Vec::new(),
             endpoint_strict: Vec::new(),
+            endpoint_groups: Vec::new(),
+            endpoint_groups_strict: Vec::new(),
+            endpoint_sd_config: None,
             endpoint_sd_config_files: Vec::new(),
             sd_reload_interval: Duration::from_secs(300),
             store_sd_files: Vec::new(),
@@ -102,6 +131,15 @@ impl Default for Config {
             default_step: api.default_step,
             metadata_default_time_range: api.metadata_range,
             max_samples: api.max_samples,
+            deduplication: Deduplication::default(),
+            features: api.features,
+            default_evaluation_interval: api.subquery_step,
+            tenancy: api.tenancy,
+            cors: api.cors,
+            relabel: Relabel::default(),
+            connection_labels: vec![ConnectionLabel::ExternalLabels, ConnectionLabel::StoreType],
+            request_series: 0,
+            request_samples: 0,
             store_response_timeout: Duration::ZERO,
             endpoint_info_timeout: Duration::from_secs(5),
             store_unhealthy_timeout: Duration::from_secs(300),
@@ -109,6 +147,13 @@ impl Default for Config {
             flags: BTreeMap::new(),
         }
     }
+}
+
+/// What endpoints are told apart by in `thanos_store_nodes_grpc_connections`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionLabel {
+    ExternalLabels,
+    StoreType,
 }
 
 /// `--grpc-client-tls-…`
@@ -167,6 +212,10 @@ impl Config {
             metadata_range: self.metadata_default_time_range,
             max_concurrent: self.max_concurrent,
             max_samples: self.max_samples,
+            features: self.features,
+            subquery_step: self.default_evaluation_interval,
+            tenancy: self.tenancy.clone(),
+            cors: self.cors,
             flags: self.flags(),
         }
     }

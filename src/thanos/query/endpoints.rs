@@ -4,7 +4,7 @@
 //! endpoints along. A name that cannot be resolved keeps its addresses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Config;
 use super::dns::{self, Names};
 use super::pattern::Pattern;
-use super::sdfile::{self, Format};
+use super::sdfile::{self, Format, SdFileError};
 
 /// Keeps the endpoints of a [`StoreSet`] current.
 pub(super) struct Endpoints {
@@ -40,30 +40,44 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn new(config: &Config, stores: Arc<StoreSet>, registry: &Registry) -> Self {
+    /// # Errors
+    /// When `--endpoint.sd-config` cannot be used.
+    pub(super) fn new(
+        config: &Config,
+        stores: Arc<StoreSet>,
+        registry: &Registry,
+    ) -> Result<Self, SdFileError> {
         let default = config.grpc_client.spec();
-        let fixed = |strict| {
-            let default = &default;
-            move |address: &String| EndpointSpec {
+        let fixed = |addresses: &[String], strict, group: Option<Vec<String>>| {
+            let spec = |address: &String| EndpointSpec {
                 address: address.clone(),
                 strict,
+                group: group.clone(),
                 ..default.clone()
-            }
+            };
+            addresses.iter().map(spec).collect::<Vec<_>>()
         };
+        let group = Some(Vec::new());
+        let inline = config.endpoint_sd_config.as_ref();
+        let inline =
+            inline.map(|text| sdfile::parse(Path::new("--endpoint.sd-config"), text, &default));
+        let inline = inline.transpose()?.unwrap_or_default();
         let files = |paths: &[String], format| {
             paths
                 .iter()
                 .map(|path| (Pattern::new(path), format))
                 .collect::<Vec<_>>()
         };
-        Self {
+        Ok(Self {
             stores,
-            fixed: config
-                .endpoints
-                .iter()
-                .map(fixed(false))
-                .chain(config.endpoint_strict.iter().map(fixed(true)))
-                .collect(),
+            fixed: [
+                fixed(&config.endpoints, false, None),
+                fixed(&config.endpoint_strict, true, None),
+                fixed(&config.endpoint_groups, false, group.clone()),
+                fixed(&config.endpoint_groups_strict, true, group),
+                inline,
+            ]
+            .concat(),
             files: [
                 files(&config.endpoint_sd_config_files, Format::Endpoints),
                 files(&config.store_sd_files, Format::Targets),
@@ -78,7 +92,7 @@ impl Endpoints {
             current: None,
             changes: None,
             metrics: Metrics::new(registry),
-        }
+        })
     }
 
     /// Reads all files, resolves all names, and hands the endpoints to the stores if they are others than before.
@@ -154,10 +168,13 @@ impl Endpoints {
         }
     }
 
-    /// A name to look up becomes one endpoint for each of its addresses.
+    /// A name to look up becomes one endpoint for each of its addresses; a group, one with all of them.
     async fn resolve(&mut self, spec: EndpointSpec) -> Vec<EndpointSpec> {
-        let Some((kind, name)) = dns::asked(&spec.address) else {
-            return vec![spec];
+        let is_group = spec.group.is_some();
+        let (kind, name) = match dns::asked(&spec.address) {
+            Some(asked) => asked,
+            None if is_group => (dns::Kind::Addresses, spec.address.as_str()),
+            None => return vec![spec],
         };
         self.metrics.lookups.inc();
         let known = self.resolved.entry(spec.address.clone()).or_default();
@@ -167,6 +184,12 @@ impl Endpoints {
                 self.metrics.lookup_failures.inc();
                 tracing::error!(name, err = %error, "cannot resolve endpoint, its addresses stay");
             }
+        }
+        if is_group {
+            return vec![EndpointSpec {
+                group: Some(known.clone()),
+                ..spec
+            }];
         }
         let at = |address: &String| EndpointSpec {
             address: address.clone(),

@@ -1,6 +1,5 @@
 //! The stores that are connected, counted at each scrape.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,41 +10,45 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use store::{EndpointStatus, StoreSet};
 
+use super::config::ConnectionLabel;
+
 /// The longest `external_labels`, in bytes; Thanos's.
 const MAX_LABELS: usize = 1000;
 
 /// `thanos_store_nodes_grpc_connections{external_labels,store_type}`.
 #[derive(Debug)]
-pub(super) struct Connections(pub(super) Arc<StoreSet>);
+pub(super) struct Connections {
+    pub(super) set: Arc<StoreSet>,
+    pub(super) labels: Vec<ConnectionLabel>,
+}
+
+type Counts = Family<Vec<(&'static str, String)>, Gauge>;
+
+/// How many of the healthy ones have the same labels.
+fn count(statuses: Vec<EndpointStatus>, by: &[ConnectionLabel]) -> Counts {
+    let counts = Counts::default();
+    for status in statuses.iter().filter(|status| status.last_error.is_none()) {
+        let pair = |label: &ConnectionLabel| match label {
+            ConnectionLabel::ExternalLabels => ("external_labels", labels(status)),
+            ConnectionLabel::StoreType => ("store_type", status.component_type.clone()),
+        };
+        let key = by.iter().map(pair).collect::<Vec<_>>();
+        counts.get_or_create(&key).inc();
+    }
+    counts
+}
 
 impl Collector for Connections {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let family: Family<Vec<(&'static str, String)>, Gauge> = Family::default();
-        for ((labels, kind), count) in count(self.0.statuses()) {
-            let key = vec![("external_labels", labels), ("store_type", kind)];
-            family.get_or_create(&key).set(count);
-        }
+        let counts = count(self.set.statuses(), &self.labels);
         let encoder = encoder.encode_descriptor(
             "thanos_store_nodes_grpc_connections",
             "Number of gRPC connection to Store APIs. Opened connection means healthy store APIs available for Querier",
             None,
             MetricType::Gauge,
         )?;
-        family.encode(encoder)
+        counts.encode(encoder)
     }
-}
-
-fn count(statuses: Vec<EndpointStatus>) -> BTreeMap<(String, String), i64> {
-    let mut counts = BTreeMap::new();
-    for status in statuses
-        .into_iter()
-        .filter(|status| status.last_error.is_none())
-    {
-        *counts
-            .entry((labels(&status), status.component_type))
-            .or_default() += 1;
-    }
-    counts
 }
 
 fn labels(status: &EndpointStatus) -> String {
@@ -82,12 +85,18 @@ mod tests {
             min_time: 0,
             max_time: 0,
         };
-        let counts = count(vec![
+        let statuses = vec![
             status("x", None),
             status("x", None),
+            status("y", None),
             status("y", Some("gone")),
-        ]);
-        let key = (r#"{cluster="x"}"#.to_owned(), "sidecar".to_owned());
-        assert_eq!(counts, BTreeMap::from([(key, 2)]));
+        ];
+        let counted =
+            |by: &[ConnectionLabel], key| count(statuses.clone(), by).get_or_create(&key).get();
+        let labels = ("external_labels", r#"{cluster="x"}"#.to_owned());
+        let kind = ("store_type", "sidecar".to_owned());
+        let both = [ConnectionLabel::ExternalLabels, ConnectionLabel::StoreType];
+        assert_eq!(counted(&both, vec![labels, kind.clone()]), 2);
+        assert_eq!(counted(&[ConnectionLabel::StoreType], vec![kind]), 3);
     }
 }

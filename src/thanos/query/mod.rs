@@ -31,9 +31,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::api;
-pub use config::{Config, GrpcClient};
+pub use config::{Config, ConnectionLabel, GrpcClient};
 use endpoints::Endpoints;
+pub use sdfile::SdFileError;
 use source::Stores;
+pub use store::Deduplication;
 
 /// The component's name.
 const COMPONENT: &str = "query";
@@ -44,6 +46,9 @@ pub enum Error {
     /// An address cannot be listened on, or TLS files cannot be used.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// `--endpoint.sd-config` says something that cannot be understood.
+    #[error(transparent)]
+    Endpoints(#[from] SdFileError),
 }
 
 /// Runs a querier until `shutdown`, then lets requests in flight finish.
@@ -71,23 +76,32 @@ async fn serve(
         info_timeout: config.endpoint_info_timeout,
         unhealthy_timeout: config.store_unhealthy_timeout,
     });
-    registry.register_collector(metrics::Connections(set.clone()));
+    registry.register_collector(metrics::Connections {
+        set: set.clone(),
+        labels: config.connection_labels.clone(),
+    });
     let proxy = Proxy::new(set.clone(), proxy_config(&config));
     let source = Stores {
         set: set.clone(),
         proxy: proxy.clone(),
         timeout: config.timeout,
+        deduplication: config.deduplication,
     };
     let api = api::router(Arc::new(source), config.settings(), &registry);
     let router = under(&config.prefix(), api)
         .merge(net::http::admin_router(probe.clone(), registry.clone()));
+    let limits = store::bucket::Limits {
+        request_series: config.request_series,
+        request_samples: config.request_samples,
+        ..Default::default()
+    };
     let (health, health_server) = tonic_health::server::health_reporter();
-    let routes = Routes::new(store::store_server(proxy.clone()))
+    let routes = Routes::new(store::store_server(proxy.clone(), limits))
         .add_service(store::info_server(proxy.clone()))
         .add_service(health_server);
     let routes = services::add(routes, &proxy);
 
-    let mut endpoints = Endpoints::new(&config, set.clone(), &registry);
+    let mut endpoints = Endpoints::new(&config, set.clone(), &registry)?;
     endpoints.refresh().await;
     let tls = config.grpc_server_tls.clone();
     let serve_grpc = net::grpc::serve_on(grpc, tls, routes, Limits::default(), shutdown.clone());
@@ -113,6 +127,7 @@ fn proxy_config(config: &Config) -> ProxyConfig {
         response_timeout: (timeout > Duration::ZERO).then_some(timeout),
         component: COMPONENT.to_owned(),
         selector_labels: config.selector_labels.clone(),
+        relabel: config.relabel.clone(),
         ..ProxyConfig::default()
     }
 }

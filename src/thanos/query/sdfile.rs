@@ -10,7 +10,7 @@ use store::EndpointSpec;
 
 /// A file that cannot be used. What it said before stays in force.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SdFileError {
+pub enum SdFileError {
     #[error("cannot read endpoint file {}", path.display())]
     Read {
         path: PathBuf,
@@ -54,6 +54,7 @@ struct Entry {
     strict: bool,
     #[serde(default)]
     group: bool,
+    /// How Go's gRPC tries again; here it is as Thanos has it by default.
     #[serde(default)]
     service_config: String,
     client_config: Option<ClientConfig>,
@@ -125,11 +126,11 @@ impl Entry {
         let has_dns = self.address.starts_with("dns");
         match tls {
             _ if self.address.is_empty() => Some("the address is missing"),
-            _ if self.strict && has_dns => {
+            _ if self.strict && has_dns && !self.group => {
                 Some("a strict endpoint cannot be a DNS name to resolve")
             }
-            _ if self.group || !self.service_config.is_empty() => {
-                Some("endpoint groups are not supported")
+            _ if !self.group && !self.service_config.is_empty() => {
+                Some("service_config is for groups only")
             }
             Some(tls) if tls.cert.is_some() != tls.key.is_some() => {
                 Some("cert_file and key_file must be given together")
@@ -153,12 +154,13 @@ pub(super) fn read(
         return Ok(Vec::new());
     }
     match format {
-        Format::Endpoints => endpoints(path, &text, default),
+        Format::Endpoints => parse(path, &text, default),
         Format::Targets => targets(path, &text, default),
     }
 }
 
-fn endpoints(
+/// What an endpoint file at `path` with this `text` names.
+pub(super) fn parse(
     path: &Path,
     text: &str,
     default: &EndpointSpec,
@@ -175,6 +177,7 @@ fn endpoints(
             None => Ok(EndpointSpec {
                 address: entry.address,
                 strict: entry.strict,
+                group: entry.group.then(Vec::new),
                 ..connected
             }),
             Some(reason) => {
@@ -216,7 +219,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<EndpointSpec>, SdFileError> {
-        endpoints(Path::new("sd.yaml"), text, &EndpointSpec::default())
+        super::parse(Path::new("sd.yaml"), text, &EndpointSpec::default())
     }
 
     #[test]
@@ -258,7 +261,7 @@ mod tests {
             compression: Compression::Snappy,
             ..EndpointSpec::default()
         };
-        let specs = endpoints(Path::new("sd.yaml"), text, &flags).expect("valid");
+        let specs = super::parse(Path::new("sd.yaml"), text, &flags).expect("valid");
         assert_eq!(
             (&specs[0].tls, specs[0].compression),
             (&flags.tls, Compression::Snappy)
@@ -270,7 +273,10 @@ mod tests {
         for (text, why) in [
             ("endpoints: [{address: 'dns+a:1', strict: true}]", "strict"),
             ("endpoints: [{address: ''}]", "missing"),
-            ("endpoints: [{address: 'a:1', group: true}]", "groups"),
+            (
+                "endpoints: [{address: 'a:1', service_config: '{}'}]",
+                "groups",
+            ),
             (
                 "endpoints: [{address: 'a:1', client_config: {tls_config: {cert_file: c}}}]",
                 "together",

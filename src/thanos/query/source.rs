@@ -11,7 +11,7 @@ use proto::thanos::{
     TsdbStatistics, TsdbStatisticsRequest,
 };
 use store::services::{ExemplarSelect, Gathered};
-use store::{CallOptions, EndpointStatus, FanOut, FanOutOptions, Proxy, StoreSet};
+use store::{CallOptions, Deduplication, EndpointStatus, FanOut, FanOutOptions, Proxy, StoreSet};
 use tokio::runtime::Handle;
 use tonic::{Code, Status};
 
@@ -24,6 +24,8 @@ pub(super) struct Stores {
     pub(super) proxy: Arc<Proxy>,
     /// The most time that one request gets.
     pub(super) timeout: Duration,
+    /// How replicas become one.
+    pub(super) deduplication: Deduplication,
 }
 
 #[async_trait]
@@ -35,7 +37,8 @@ impl Source for Stores {
             replica_labels: std::mem::take(&mut scope.replica_labels),
             max_resolution: scope.max_resolution,
             timeout: Some(self.timeout),
-            call: options(scope),
+            deduplication: self.deduplication,
+            call: scope.call,
         };
         let all = FanOut::new(self.proxy.clone(), Handle::current(), fan_out_options);
         match shard {
@@ -54,7 +57,7 @@ impl Source for Stores {
             limit: limit(select.limit),
             ..LabelNamesRequest::default()
         };
-        let answer = self.proxy.label_names(request, &options(scope)).await;
+        let answer = self.proxy.label_names(request, &scope.call).await;
         listing("LabelNames", answer)
     }
 
@@ -74,7 +77,7 @@ impl Source for Stores {
             limit: limit(select.limit),
             ..LabelValuesRequest::default()
         };
-        let answer = self.proxy.label_values(request, &options(scope)).await;
+        let answer = self.proxy.label_values(request, &scope.call).await;
         listing("LabelValues", answer)
     }
 
@@ -82,34 +85,44 @@ impl Source for Stores {
         self.set.statuses()
     }
 
-    async fn rules(&self, request: RulesRequest) -> Result<Gathered<RuleGroup>, Status> {
-        self.proxy.rules(request, &CallOptions::default()).await
+    async fn rules(
+        &self,
+        request: RulesRequest,
+        call: &CallOptions,
+    ) -> Result<Gathered<RuleGroup>, Status> {
+        self.proxy.rules(request, call).await
     }
 
-    async fn targets(&self, request: TargetsRequest) -> Result<Gathered<TargetDiscovery>, Status> {
-        self.proxy.targets(request, &CallOptions::default()).await
+    async fn targets(
+        &self,
+        request: TargetsRequest,
+        call: &CallOptions,
+    ) -> Result<Gathered<TargetDiscovery>, Status> {
+        self.proxy.targets(request, call).await
     }
 
     async fn metadata(
         &self,
         request: MetricMetadataRequest,
+        call: &CallOptions,
     ) -> Result<Gathered<MetricMetadata>, Status> {
-        self.proxy
-            .metric_metadata(request, &CallOptions::default())
-            .await
+        self.proxy.metric_metadata(request, call).await
     }
 
-    async fn exemplars(&self, select: ExemplarSelect) -> Result<Gathered<ExemplarData>, Status> {
-        self.proxy.exemplars(&select, &CallOptions::default()).await
+    async fn exemplars(
+        &self,
+        select: ExemplarSelect,
+        call: &CallOptions,
+    ) -> Result<Gathered<ExemplarData>, Status> {
+        self.proxy.exemplars(&select, call).await
     }
 
     async fn statistics(
         &self,
         request: TsdbStatisticsRequest,
+        call: &CallOptions,
     ) -> Result<Gathered<TsdbStatistics>, Status> {
-        self.proxy
-            .statistics(request, &CallOptions::default())
-            .await
+        self.proxy.statistics(request, call).await
     }
 }
 
@@ -144,13 +157,6 @@ fn strategy(scope: &Scope) -> i32 {
 
 fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-fn options(scope: Scope) -> CallOptions {
-    CallOptions {
-        store_matchers: scope.store_matchers,
-        ..CallOptions::default()
-    }
 }
 
 type Answer = Result<(Vec<String>, Vec<String>), Status>;

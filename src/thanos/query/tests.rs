@@ -386,3 +386,80 @@ async fn a_prefix_moves_the_api_but_not_the_probes() {
     assert!(stores.contains("No store is connected"), "{stores}");
     assert_eq!(get(&url, "/-/healthy").await, "OK");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_one_endpoint() {
+    let lab = Lab::new();
+    let store = lab.store("x").await;
+    let port = store.rsplit(':').next().expect("a port");
+    let (url, _) = lab
+        .querier(Config {
+            endpoint_groups: vec![format!("dns+localhost:{port}")],
+            ..config()
+        })
+        .await;
+    until(|| async { get(&url, UP).await == vector(&[r#""cluster":"x","replica":"0""#]) }).await;
+    let stores = get(&url, "/api/v1/stores").await;
+    assert!(
+        stores.contains(&format!(r#""name":"dns+localhost:{port}""#)),
+        "{stores}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relabel_rules_choose_among_the_stores() {
+    let lab = Lab::new();
+    let endpoints = vec![lab.store("x").await, lab.store("y").await];
+    let rules = "[{action: keep, source_labels: [cluster], regex: y}]";
+    let (_, lower) = lab
+        .querier(Config {
+            endpoints: endpoints.clone(),
+            ..config()
+        })
+        .await;
+    // A querier that has both label sets is asked for one of them.
+    for endpoints in [endpoints, vec![lower]] {
+        let (url, _) = lab
+            .querier(Config {
+                endpoints,
+                relabel: store::block::Relabel::from_yaml(rules).expect("rules"),
+                ..config()
+            })
+            .await;
+        let found = get(&url, UP).await;
+        assert_eq!(found, vector(&[r#""cluster":"y","replica":"0""#]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_call_to_a_querier_has_limits() {
+    let lab = Lab::new();
+    let endpoints = vec![lab.store("x").await, lab.store("y").await];
+    for (request_series, request_samples, why) in [
+        (1, 0, "failed to send series: limit 1 violated (got 2)"),
+        (
+            0,
+            150,
+            "failed to send samples: limit 150 violated (got 240)",
+        ),
+        (2, 240, ""),
+    ] {
+        let (_, lower) = lab
+            .querier(Config {
+                endpoints: endpoints.clone(),
+                request_series,
+                request_samples,
+                ..config()
+            })
+            .await;
+        let (url, _) = lab
+            .querier(Config {
+                endpoints: vec![lower],
+                ..config()
+            })
+            .await;
+        let found = get(&url, UP).await;
+        assert_eq!(found.contains("failed to send"), !why.is_empty(), "{found}");
+        assert!(found.contains(why), "{found}");
+    }
+}

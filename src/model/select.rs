@@ -110,6 +110,12 @@ pub trait Queryable: Send + Sync {
         select: &Select,
         cancel: &Cancel,
     ) -> Result<Box<dyn SeriesStream>, SelectError>;
+
+    /// Whether the samples of a series hang on where a selection begins, as they do where replicas are put together: then one
+    /// selection cannot serve for another that begins later.
+    fn start_matters(&self) -> bool {
+        false
+    }
 }
 
 /// Series in batches. Blocks until a batch is there.

@@ -6,6 +6,7 @@
 //! What the parser takes and the engine cannot evaluate yet is a [`QueryError::Unsupported`] with its position:
 //! nothing is ever answered wrongly.
 
+pub mod distribute;
 pub mod engine;
 pub mod functions;
 mod lexer;

@@ -35,6 +35,6 @@ pub use endpoint::{EndpointSpec, EndpointStatus, MAX_MESSAGE};
 pub use frames::Frames;
 pub use merge::{Item, Merged};
 pub use proxy::{CallOptions, DEFAULT_TENANT, Proxy, ProxyConfig};
-pub use queryable::{FanOut, FanOutOptions};
+pub use queryable::{FanOut, FanOutOptions, raised};
 pub use server::{ProxyInfo, ProxyStore, info_server, store_server};
 pub use storeset::{StoreSet, StoreSetConfig};

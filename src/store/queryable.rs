@@ -63,6 +63,12 @@ impl FanOut {
         }
     }
 
+    /// Who asks, and which stores.
+    #[must_use]
+    pub fn call(&self) -> &CallOptions {
+        &self.options.call
+    }
+
     fn request(&self, select: &Select) -> SeriesRequest {
         let hints = &select.hints;
         let strategy = if self.options.partial_response {
@@ -129,6 +135,10 @@ impl Queryable for FanOut {
             cancel: cancel.clone(),
             _task: task,
         }))
+    }
+
+    fn start_matters(&self) -> bool {
+        !self.options.replica_labels.is_empty()
     }
 }
 
@@ -222,7 +232,8 @@ impl Fetch {
     }
 }
 
-async fn raised(cancel: &Cancel) -> Cancelled {
+/// Resolves when the flag goes up: why.
+pub async fn raised(cancel: &Cancel) -> Cancelled {
     loop {
         if let Err(why) = cancel.check() {
             return why;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use proto::info::info_server::{Info, InfoServer};
 use proto::info::{
-    ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, RulesInfo, StatusInfo, StoreInfo,
-    TargetsInfo, TsdbInfo,
+    ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, QueryApiInfo, RulesInfo,
+    StatusInfo, StoreInfo, TargetsInfo, TsdbInfo,
 };
 use proto::thanos::store_server::{Store, StoreServer};
 use proto::thanos::{
@@ -183,7 +183,7 @@ impl Info for ProxyInfo {
                 max_time: i64::MAX,
             }),
             status: Some(StatusInfo {}),
-            query: None,
+            query: Some(QueryApiInfo {}),
         }))
     }
 }

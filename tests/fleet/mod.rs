@@ -6,10 +6,12 @@
     reason = "each test binary uses its part, and says what it leaves out"
 )]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -155,10 +157,16 @@ impl Drop for Running {
     }
 }
 
-/// An address of this machine that nobody listens on.
+/// An address of this machine that nobody listens on, and that nobody got here before.
 pub(crate) fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        if GIVEN.lock().expect("no panic").insert(address) {
+            return address.to_string();
+        }
+    }
 }
 
 /// A fleet in a temporary folder; destroyed when dropped.

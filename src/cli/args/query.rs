@@ -220,8 +220,29 @@ pub(crate) struct EvaluationArgs {
     /// The engine (taken for compatibility: both are the same here)
     #[arg(long = "query.promql-engine", default_value = "prometheus", value_name = "NAME", value_parser = ["prometheus", "thanos"])]
     pub(crate) engine: String,
+    /// Where queries are evaluated: local, or distributed over endpoints that are queriers themselves
+    #[arg(
+        long = "query.mode",
+        default_value = "local",
+        value_enum,
+        value_name = "WHERE"
+    )]
+    pub(crate) mode: Mode,
+    /// A label that tells those queriers apart; without any, all labels of theirs do (repeatable)
+    #[arg(
+        long = "query.partition-label",
+        value_name = "LABEL",
+        value_delimiter = ','
+    )]
+    pub(crate) partition_label: Vec<String>,
     #[command(flatten)]
     pub(crate) features: FeatureArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Mode {
+    Local,
+    Distributed,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -350,6 +371,8 @@ impl QueryArgs {
                 Deduplication::Penalty => query::Deduplication::Penalty,
                 Deduplication::Chain => query::Deduplication::Chain,
             },
+            distributed: matches!(evaluation.mode, Mode::Distributed),
+            partition_labels: evaluation.partition_label,
             features: evaluation.features.features(),
             tenancy: self.tenancy.tenancy(),
             web_route_prefix: web.route_prefix,

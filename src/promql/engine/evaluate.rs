@@ -9,10 +9,11 @@ use super::invariant::is_invariant;
 use super::merged::Merged;
 use super::points::{Head, HistogramPoint, Point, Points, Row};
 use super::query::{Query, same_labels};
+use super::samples::Windows;
 use super::steps::Steps;
 use super::{AnswerValue, Evaluated, InstantSample, QueryError, RangeSeries};
 use crate::Span;
-use crate::parser::ast::{Aggregate, Binary, Expr, ExprKind, ValueType};
+use crate::parser::ast::{Aggregate, Binary, Expr, ExprKind, TimeShift, ValueType};
 
 /// Takes the series of a vector, one by one. The points may be changed or taken; the buffers are used again.
 pub(super) type Sink<'s> = dyn FnMut(Head, &mut Points) -> Evaluated + 's;
@@ -29,6 +30,9 @@ pub(super) fn unsupported<T>(span: Span, construct: impl Into<String>) -> Evalua
 pub(crate) struct Evaluation<'q> {
     pub(super) query: &'q Query<'q>,
     pub(super) steps: Steps,
+    /// How much earlier than the first step Prometheus begins to read, milliseconds: it does not align the start of a subquery for
+    /// that. Where sources put replicas together, their samples hang on it.
+    pub(super) lead: i64,
 }
 
 /// Rows that are held, and what they weigh.
@@ -43,11 +47,30 @@ impl<'q> Evaluation<'q> {
         Self {
             query,
             steps: query.steps,
+            lead: 0,
         }
     }
 
     pub(super) fn at(self, steps: Steps) -> Self {
         Self { steps, ..self }
+    }
+
+    /// Inside of a subquery with these windows, at its steps.
+    pub(super) fn inside(self, windows: &Windows, steps: Steps) -> Self {
+        let start = windows.first_time().saturating_sub(1);
+        Self {
+            steps,
+            lead: steps.start.saturating_sub(start),
+            ..self
+        }
+    }
+
+    /// [`Self::lead`] of what is read at `shift`: a fixed time is no step.
+    pub(super) fn lead_at(&self, shift: TimeShift) -> i64 {
+        match shift.at {
+            Some(_) => 0,
+            None => self.lead,
+        }
     }
 
     /// Whether there is one instant only: sorted series keep their order then.

@@ -163,6 +163,11 @@ impl<'q> Query<'q> {
         Ok(series.labels)
     }
 
+    /// Whether samples hang on where a selection begins.
+    pub(crate) fn start_matters(&self) -> bool {
+        self.source.start_matters()
+    }
+
     /// Keeps what the source could not give.
     pub(crate) fn warn_of(&self, stream: &mut dyn SeriesStream) {
         let mut warnings = self.warnings.borrow_mut();

@@ -141,6 +141,8 @@ pub(crate) struct Windows {
     pub(crate) borders: Borders,
     /// How far samples around the window are looked for.
     pub(crate) lookback: i64,
+    /// How much earlier sources are asked for samples, milliseconds.
+    pub(crate) lead: i64,
 }
 
 impl Windows {
@@ -158,9 +160,10 @@ impl Windows {
         }
     }
 
-    /// The first time that a window sees, inclusive.
+    /// The first time that is read, inclusive: what a window sees, and the lead.
     pub(crate) fn first_time(&self) -> Timestamp {
         let reach = self.range.saturating_add(self.before());
+        let reach = reach.saturating_add(self.lead);
         self.ends.start.saturating_sub(reach).saturating_add(1)
     }
 
@@ -294,6 +297,7 @@ mod tests {
             range: 15,
             borders: Borders::Plain,
             lookback: 0,
+            lead: 0,
         };
         let mut seen = Vec::new();
         windows.each(&samples, |w| seen.push((w.step, w.time, w.v.to_vec())));

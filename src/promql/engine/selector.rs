@@ -64,7 +64,8 @@ impl Evaluation<'_> {
     ) -> Evaluated {
         let steps = self.shifted(selector.shift);
         let lookback = self.query.options.lookback;
-        let first = steps.start.saturating_sub(lookback).saturating_add(1);
+        let reach = lookback.saturating_add(self.lead_at(selector.shift));
+        let first = steps.start.saturating_sub(reach).saturating_add(1);
         let select = self.select(selector, (first, steps.end), hints.clone());
         let stage = Current {
             counts_only: self.query.counts_only.has(selector),
@@ -106,6 +107,7 @@ impl Evaluation<'_> {
             range: 0,
             borders: Borders::Smoothed,
             lookback: self.query.options.lookback,
+            lead: self.lead_at(selector.shift),
         };
         let times = (windows.first_time(), windows.last_time());
         let select = self.select(selector, times, hints.clone());
@@ -150,10 +152,13 @@ impl Evaluation<'_> {
         let expr = expr.unwrap_parens();
         let ranged = self.ranged(expr, self.hints())?;
         if let Ranged::Subquery {
-            subquery, steps, ..
+            subquery,
+            windows,
+            steps,
+            ..
         } = &ranged
         {
-            let child = self.at(*steps);
+            let child = self.inside(windows, *steps);
             let rows = child.named(child.rows(&subquery.expr, &child.hints())?.rows)?;
             return Ok(AnswerValue::Matrix(child.matrix(rows)));
         }

@@ -102,7 +102,11 @@ impl Sharing {
         find(expr, "", evaluation, &mut reads);
         let mut groups: Vec<Group> = Vec::new();
         for read in reads {
-            match groups.iter_mut().find(|group| group.accepts(&read)) {
+            let accepts = |group: &&mut Group| {
+                let from_there = !evaluation.query.start_matters() || group.mint == read.mint;
+                from_there && group.accepts(&read)
+            };
+            match groups.iter_mut().find(accepts) {
                 Some(group) => group.add(read),
                 None => groups.push(Group::new(read)),
             }
@@ -216,6 +220,7 @@ fn find<'e>(
                 range,
                 borders,
                 lookback,
+                lead: evaluation.lead_at(selector.shift),
             };
             return read(selector, windows, 0);
         }
@@ -227,8 +232,8 @@ fn find<'e>(
         }
         ExprKind::Subquery(subquery) => {
             // What is wrong with its steps is told when it is evaluated.
-            if let Ok(steps) = evaluation.steps_in(expr) {
-                find(&subquery.expr, function, &evaluation.at(steps), reads);
+            if let Ok(inside) = evaluation.within(expr) {
+                find(&subquery.expr, function, &inside, reads);
             }
             return;
         }

@@ -49,6 +49,7 @@ impl Evaluation<'_> {
             range,
             borders,
             lookback: self.query.options.lookback,
+            lead: self.lead_at(shift),
         };
         match &expr.unwrap_parens().kind {
             ExprKind::Range(range) => {
@@ -99,11 +100,11 @@ impl Evaluation<'_> {
         )
     }
 
-    /// The steps of the subquery `expr`.
-    pub(super) fn steps_in(&self, expr: &Expr) -> Evaluated<Steps> {
+    /// Inside of the subquery `expr`.
+    pub(super) fn within(&self, expr: &Expr) -> Evaluated<Self> {
         match self.ranged(expr, self.hints())? {
-            Ranged::Subquery { steps, .. } => Ok(steps),
-            Ranged::Selector { windows, .. } => Ok(windows.steps),
+            Ranged::Subquery { windows, steps, .. } => Ok(self.inside(&windows, steps)),
+            Ranged::Selector { windows, .. } => Ok(self.at(windows.steps)),
         }
     }
 
@@ -132,11 +133,11 @@ impl Evaluation<'_> {
             }
             Ranged::Subquery {
                 subquery,
+                windows,
                 steps,
                 function,
-                ..
             } => {
-                let child = self.at(*steps);
+                let child = self.inside(windows, *steps);
                 let hints = Hints {
                     function: function.clone(),
                     ..child.hints()

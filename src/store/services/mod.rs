@@ -7,6 +7,7 @@
 
 mod exemplars;
 mod metadata;
+mod queries;
 mod rules;
 mod statistics;
 mod targets;
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub use exemplars::{ExemplarSelect, merge_exemplars};
 pub use metadata::merge_metadata;
+pub use queries::{Place, QueryCall, QueryWhen};
 pub use rules::{RuleFilter, merge_rules};
 pub use statistics::merge_statistics;
 pub use targets::merge_targets;
@@ -41,6 +43,7 @@ pub(crate) struct Offers {
     pub(crate) metadata: bool,
     pub(crate) exemplars: bool,
     pub(crate) statistics: bool,
+    pub(crate) queries: bool,
 }
 
 impl Offers {
@@ -51,6 +54,7 @@ impl Offers {
             metadata: info.metric_metadata.is_some(),
             exemplars: info.exemplars.is_some(),
             statistics: info.status.is_some(),
+            queries: info.query.is_some(),
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn answer(answer: Answer, stats: Option<Stats>) -> Response {
 
 /// The field `stats`, with the names of Prometheus. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stats {
+pub struct Stats {
     pub(super) queue_time: f64,
     pub(super) eval_time: f64,
     pub(super) total_samples: u64,

@@ -100,12 +100,9 @@ impl Api {
     {
         let (start, end) = params.metadata_range(self.metadata_range())?;
         let limit = params.limit()?;
-        // Replica labels stay visible here.
         let caller = self.caller(params)?;
-        let scope = Scope {
-            replica_labels: Vec::new(),
-            ..self.scope(params, &caller)?
-        };
+        // Replica labels stay visible here.
+        let scope = self.scope_as_it_is(params, &caller)?;
         let mut sets = caller.selectors(params)?;
         if sets.is_empty() {
             sets.push(Vec::new());

@@ -39,6 +39,8 @@ pub use error::{ApiError, ErrorType};
 pub use gate::Gate;
 pub use json::answer_json;
 use metrics::HttpMetrics;
+pub(crate) use query::millis;
+pub use query::{Asked, Stats, When};
 pub use source::{LabelSelect, Listing, Scope, Source};
 pub use tenancy::Tenancy;
 pub use tree::{Places, node_type, tree};
@@ -106,9 +108,9 @@ impl Default for Settings {
     }
 }
 
-/// What the handlers share.
+/// Answers queries; what the handlers share.
 #[derive(Debug)]
-struct Api {
+pub struct Api {
     source: Arc<dyn Source>,
     settings: Settings,
     queries: Gate,
@@ -117,16 +119,27 @@ struct Api {
     started: SystemTime,
 }
 
-/// The routes of the API and its page. `registry` gets the metrics of requests and of the gate.
-pub fn router(source: Arc<dyn Source>, settings: Settings, registry: &Registry) -> Router {
-    let api = Arc::new(Api {
-        source,
-        queries: Gate::new(settings.max_concurrent),
-        lookups: Gate::new(settings.max_concurrent),
-        settings,
-        started: SystemTime::now(),
-    });
-    api.queries.register(registry);
+impl Api {
+    /// `registry` gets the metrics of the gate.
+    pub fn new(source: Arc<dyn Source>, settings: Settings, registry: &Registry) -> Arc<Self> {
+        let api = Self {
+            source,
+            queries: Gate::new(settings.max_concurrent),
+            lookups: Gate::new(settings.max_concurrent),
+            settings,
+            started: SystemTime::now(),
+        };
+        api.queries.register(registry);
+        Arc::new(api)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// The routes of the API and its pages. `registry` gets the metrics of requests.
+pub fn router(api: Arc<Api>, registry: &Registry) -> Router {
     let http = HttpMetrics::new(registry);
     let v1 = v1(&http, registry);
     let v1 = if api.settings.cors {

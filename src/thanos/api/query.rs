@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Response;
-use model::{Cancel, Queryable, Shard, Timestamp};
+use model::{Cancel, Shard, Timestamp};
 use net::metrics::Registry;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use promql::{Answer, AnswerValue, Engine, Expr, Options, QueryError};
+use promql::{Answer, AnswerValue, Engine, Expr, Options};
 use serde::Deserialize;
 use store::CallOptions;
 
 use super::error::ApiError;
-use super::json::{self, Stats};
+use super::json;
+pub use super::json::Stats;
 use super::params::{Params, Steps};
 use super::tenancy::Caller;
 use super::{Api, Scope};
@@ -29,11 +30,8 @@ pub(super) async fn instant(
     params: Params,
 ) -> Result<Response, ApiError> {
     let time = params.time_or("time", now())?;
-    let job = Job::parse(&api, &params, millis(api.settings.instant_resolution))?;
-    let run = move |engine: &Engine, source: &dyn Queryable, expr: &Expr, cancel: &Cancel| {
-        engine.instant(source, expr, time, cancel)
-    };
-    api.evaluate(job, run).await
+    let auto = millis(api.settings.instant_resolution);
+    api.evaluate(&params, When::Instant(time), auto).await
 }
 
 /// `GET|POST /api/v1/query_range`.
@@ -44,12 +42,10 @@ pub(super) async fn range(
 ) -> Result<Response, ApiError> {
     let Steps { start, end, step } = params.steps(millis(api.settings.default_step))?;
     // At least five samples between two steps.
-    let job = Job::parse(&api, &params, step / 5)?;
+    let auto = step / 5;
     spans.observe((end - start) as f64 / 1e3);
-    let run = move |engine: &Engine, source: &dyn Queryable, expr: &Expr, cancel: &Cancel| {
-        engine.range(source, expr, start, end, step, cancel)
-    };
-    api.evaluate(job, run).await
+    api.evaluate(&params, When::Range { start, end, step }, auto)
+        .await
 }
 
 /// Exports how long the ranges are that are asked for.
@@ -68,19 +64,36 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS))
 }
 
-/// A query that was understood.
-struct Job {
-    expr: Expr,
-    scope: Scope,
-    options: Options,
-    timeout: Duration,
-    limit: usize,
-    wants_stats: bool,
-    warnings: Vec<String>,
+/// When a query is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Instant(Timestamp),
+    /// All milliseconds.
+    Range {
+        start: Timestamp,
+        end: Timestamp,
+        step: i64,
+    },
 }
 
-impl Job {
-    fn parse(api: &Api, params: &Params, auto_resolution: i64) -> Result<Self, ApiError> {
+/// A query that was understood.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub expr: Expr,
+    pub when: When,
+    pub scope: Scope,
+    /// Milliseconds; `None`: what goes with the scope's resolution.
+    pub lookback: Option<i64>,
+    pub timeout: Duration,
+}
+
+impl Asked {
+    fn parse(
+        api: &Api,
+        params: &Params,
+        when: When,
+        auto_resolution: i64,
+    ) -> Result<Self, ApiError> {
         let timeout = params.timeout(api.settings.timeout)?;
         let caller = api.caller(params)?;
         let mut scope = api.scope(params, &caller)?;
@@ -88,31 +101,14 @@ impl Job {
         scope.shard = shard(params)?;
         check_engine(params)?;
         let lookback = params.duration("lookback_delta")?.filter(|ms| *ms > 0);
-        let options = Options {
-            lookback: lookback.unwrap_or_else(|| api.lookback(scope.max_resolution)),
-            max_samples: api.settings.max_samples,
-            subquery_step: millis(api.settings.subquery_step),
-            threads: threads(),
-            ..Options::default()
-        };
-        let limit = params.limit()?;
-        let mut expr = promql::parse_with(params.query()?, api.settings.features)?;
+        let mut expr = api.parse(params.query()?)?;
         caller.restrict_all(&mut expr);
-        let wants_stats = !params.get("stats").is_empty();
-        let analyze = matches!(params.get("analyze"), "1" | "true");
-        let warnings = if analyze {
-            vec![NOT_ANALYZABLE.to_owned()]
-        } else {
-            Vec::new()
-        };
         Ok(Self {
             expr,
+            when,
             scope,
-            options,
+            lookback,
             timeout,
-            limit,
-            wants_stats,
-            warnings,
         })
     }
 }
@@ -120,6 +116,7 @@ impl Job {
 impl Api {
     /// The parameters that every request for series or labels has.
     pub(super) fn scope(&self, params: &Params, caller: &Caller) -> Result<Scope, ApiError> {
+        let scope = self.scope_as_it_is(params, caller)?;
         let asked: Vec<String> = params.all("replicaLabels[]").map(str::to_owned).collect();
         let replica_labels = match params.boolean("dedup", true)? {
             false => Vec::new(),
@@ -128,6 +125,18 @@ impl Api {
         };
         Ok(Scope {
             replica_labels,
+            ..scope
+        })
+    }
+
+    /// The same without deduplication.
+    pub(super) fn scope_as_it_is(
+        &self,
+        params: &Params,
+        caller: &Caller,
+    ) -> Result<Scope, ApiError> {
+        Ok(Scope {
+            replica_labels: Vec::new(),
             call: CallOptions {
                 store_matchers: params.selectors("storeMatch[]")?,
                 ..caller.options.clone()
@@ -165,27 +174,62 @@ impl Api {
         }
     }
 
-    async fn evaluate<F>(&self, job: Job, run: F) -> Result<Response, ApiError>
-    where
-        F: FnOnce(&Engine, &dyn Queryable, &Expr, &Cancel) -> Result<Answer, QueryError>
-            + Send
-            + 'static,
-    {
-        let Job {
+    /// Reads a query with the features that are enabled.
+    ///
+    /// # Errors
+    /// `bad_data`, with where and what.
+    pub fn parse(&self, query: &str) -> Result<Expr, ApiError> {
+        Ok(promql::parse_with(query, self.settings.features)?)
+    }
+
+    /// The answer as JSON, with what the request wants to know of it.
+    async fn evaluate(
+        &self,
+        params: &Params,
+        when: When,
+        auto_resolution: i64,
+    ) -> Result<Response, ApiError> {
+        let limit = params.limit()?;
+        let asked = Asked::parse(self, params, when, auto_resolution)?;
+        let (mut answer, stats) = self.ask(asked).await?;
+        if matches!(params.get("analyze"), "1" | "true") {
+            answer.warnings.push(NOT_ANALYZABLE.to_owned());
+        }
+        truncate(&mut answer, limit);
+        let wants_stats = !params.get("stats").is_empty();
+        Ok(json::answer(answer, wants_stats.then_some(stats)))
+    }
+
+    /// Evaluates a query as soon as there is a place for it. Dropping the future ends the work.
+    ///
+    /// # Errors
+    /// [`ApiError`] for whatever goes wrong.
+    pub async fn ask(&self, asked: Asked) -> Result<(Answer, Stats), ApiError> {
+        let Asked {
             expr,
+            when,
             scope,
-            options,
+            lookback,
             timeout,
-            limit,
-            wants_stats,
-            warnings,
-        } = job;
-        let source = self.source.series(scope);
-        let engine = Engine::new(options);
+        } = asked;
+        let lookback = lookback.unwrap_or_else(|| self.lookback(scope.max_resolution));
+        let engine = Engine::new(Options {
+            lookback,
+            max_samples: self.settings.max_samples,
+            subquery_step: millis(self.settings.subquery_step),
+            threads: threads(),
+            ..Options::default()
+        });
+        let (expr, source) = self.source.plan(expr, when, lookback, timeout, scope);
         let arrived = Instant::now();
         let work = move |cancel: &Cancel| {
             let started = Instant::now();
-            let answer = run(&engine, &*source, &expr, cancel)?;
+            let answer = match when {
+                When::Instant(time) => engine.instant(&*source, &expr, time, cancel)?,
+                When::Range { start, end, step } => {
+                    engine.range(&*source, &expr, start, end, step, cancel)?
+                }
+            };
             let stats = Stats {
                 queue_time: (started - arrived).as_secs_f64(),
                 eval_time: started.elapsed().as_secs_f64(),
@@ -194,10 +238,7 @@ impl Api {
             };
             Ok((answer, stats))
         };
-        let (mut answer, stats) = self.queries.run(timeout, work).await?;
-        answer.warnings.extend(warnings);
-        truncate(&mut answer, limit);
-        Ok(json::answer(answer, wants_stats.then_some(stats)))
+        self.queries.run(timeout, work).await
     }
 }
 
@@ -241,6 +282,12 @@ fn shard(params: &Params) -> Result<Option<Shard>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }
+    // A list would be taken for the fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(ApiError::bad_data(
+            "could not unmarshal parameter shard_info: it is no JSON object",
+        ));
+    }
     let ShardInfo {
         shard_index,
         total_shards,
@@ -258,7 +305,7 @@ fn shard(params: &Params) -> Result<Option<Shard>, ApiError> {
     Ok((total_shards > 0).then_some(shard))
 }
 
-pub(super) fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -142,7 +142,7 @@ pub(super) async fn exemplars(
 ) -> Result<Response, ApiError> {
     let (start, end) = params.metadata_range(FOREVER)?;
     let caller = api.caller(&params)?;
-    let mut expr = promql::parse_with(params.query()?, api.settings.features)?;
+    let mut expr = api.parse(params.query()?)?;
     caller.restrict_all(&mut expr);
     let select = ExemplarSelect {
         selectors: expr.selectors(),
@@ -150,6 +150,9 @@ pub(super) async fn exemplars(
         end,
         strategy: api.strategy(),
     };
+    if select.selectors.is_empty() {
+        return Ok(json::success(&[(); 0], Vec::new()));
+    }
     let gathered = api.source.exemplars(select, &caller.options).await;
     let gathered = gathered.map_err(failed("retrieving exemplars: proxy Exemplars"))?;
     let data = merge_exemplars(gathered.items, &api.settings.replica_labels);
@@ -187,7 +190,7 @@ pub(super) async fn format_query(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let expr = promql::parse_with(params.query()?, api.settings.features)?;
+    let expr = api.parse(params.query()?)?;
     Ok(json::success(&promql::parser::prettify(&expr), Vec::new()))
 }
 
@@ -196,7 +199,7 @@ pub(super) async fn parse_query(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let expr = promql::parse_with(params.query()?, api.settings.features)?;
+    let expr = api.parse(params.query()?)?;
     Ok(json::success(&tree(&expr, Places::Left), Vec::new()))
 }
 

@@ -1,7 +1,10 @@
 //! What the API asks: a querier's stores, or anything that answers as they do.
 
 use async_trait::async_trait;
+use std::time::Duration;
+
 use model::{Matcher, Queryable, SelectError, Shard, Timestamp};
+use promql::Expr;
 use proto::thanos::{
     ExemplarData, MetricMetadata, MetricMetadataRequest, RuleGroup, RulesRequest, TargetDiscovery,
     TargetsRequest, TsdbStatistics, TsdbStatisticsRequest,
@@ -9,6 +12,8 @@ use proto::thanos::{
 use store::services::{ExemplarSelect, Gathered};
 use store::{CallOptions, EndpointStatus};
 use tonic::Status;
+
+use super::query::When;
 
 /// Which series are seen, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,18 @@ pub struct Listing {
 pub trait Source: std::fmt::Debug + Send + Sync + 'static {
     /// The series in this scope; to be read on a compute thread.
     fn series(&self, scope: Scope) -> Box<dyn Queryable>;
+
+    /// What is evaluated for a query, and over which series. `lookback` and `timeout` are those of the query.
+    fn plan(
+        &self,
+        expr: Expr,
+        _when: When,
+        _lookback: i64,
+        _timeout: Duration,
+        scope: Scope,
+    ) -> (Expr, Box<dyn Queryable>) {
+        (expr, self.series(scope))
+    }
 
     /// Label names of the selected series.
     async fn label_names(&self, scope: Scope, select: LabelSelect) -> Result<Listing, SelectError>;

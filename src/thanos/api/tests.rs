@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 use tower::ServiceExt as _;
 
-use super::{LabelSelect, Listing, Scope, Settings, Source, Tenancy, router};
+use super::{Api, LabelSelect, Listing, Scope, Settings, Source, Tenancy, router};
 
 type Pairs = &'static [(&'static str, &'static str)];
 
@@ -271,7 +271,10 @@ impl Source for Fake {
 fn app(memory: Memory, settings: Settings) -> (Router, Arc<Memory>, Registry) {
     let (memory, registry) = (Arc::new(memory), Registry::new());
     (
-        router(Arc::new(Fake(memory.clone())), settings, &registry),
+        router(
+            Api::new(Arc::new(Fake(memory.clone())), settings, &registry),
+            &registry,
+        ),
         memory,
         registry,
     )

@@ -72,6 +72,10 @@ pub struct Config {
     pub max_samples: usize,
     /// `--deduplication.func`
     pub deduplication: Deduplication,
+    /// `--query.mode=distributed`: queriers below evaluate what they can.
+    pub distributed: bool,
+    /// `--query.partition-label`: what tells them apart; none: all labels of their series.
+    pub partition_labels: Vec<String>,
     /// `--enable-feature`
     pub features: Features,
     /// `--query.default-evaluation-interval`
@@ -132,6 +136,8 @@ impl Default for Config {
             metadata_default_time_range: api.metadata_range,
             max_samples: api.max_samples,
             deduplication: Deduplication::default(),
+            distributed: false,
+            partition_labels: Vec::new(),
             features: api.features,
             default_evaluation_interval: api.subquery_step,
             tenancy: api.tenancy,
@@ -220,7 +226,7 @@ impl Config {
         }
     }
 
-    fn replica_labels(&self) -> Vec<String> {
+    pub(super) fn replica_labels(&self) -> Vec<String> {
         let labels = self
             .replica_labels
             .iter()

@@ -8,6 +8,7 @@ mod dns;
 mod endpoints;
 mod metrics;
 mod pattern;
+mod remote;
 mod sdfile;
 mod services;
 mod source;
@@ -30,7 +31,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::api;
+use crate::api::{self, Api};
 pub use config::{Config, ConnectionLabel, GrpcClient};
 use endpoints::Endpoints;
 pub use sdfile::SdFileError;
@@ -86,9 +87,13 @@ async fn serve(
         proxy: proxy.clone(),
         timeout: config.timeout,
         deduplication: config.deduplication,
+        distributed: config.distributed.then(|| remote::Mode {
+            partition: config.partition_labels.clone(),
+            replica_labels: config.replica_labels(),
+        }),
     };
-    let api = api::router(Arc::new(source), config.settings(), &registry);
-    let router = under(&config.prefix(), api)
+    let api = Api::new(Arc::new(source), config.settings(), &registry);
+    let router = under(&config.prefix(), api::router(api.clone(), &registry))
         .merge(net::http::admin_router(probe.clone(), registry.clone()));
     let limits = store::bucket::Limits {
         request_series: config.request_series,
@@ -100,6 +105,7 @@ async fn serve(
         .add_service(store::info_server(proxy.clone()))
         .add_service(health_server);
     let routes = services::add(routes, &proxy);
+    let routes = routes.add_service(remote::server(api));
 
     let mut endpoints = Endpoints::new(&config, set.clone(), &registry)?;
     endpoints.refresh().await;

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Cancel, Queryable, Select, SelectError, SeriesStream, Shard};
+use promql::Expr;
 use proto::thanos::{
     ExemplarData, LabelNamesRequest, LabelValuesRequest, MetricMetadata, MetricMetadataRequest,
     PartialResponseStrategy, RuleGroup, RulesRequest, TargetDiscovery, TargetsRequest,
     TsdbStatistics, TsdbStatisticsRequest,
 };
-use store::services::{ExemplarSelect, Gathered};
+use store::services::{ExemplarSelect, Gathered, QueryCall, QueryWhen};
 use store::{CallOptions, Deduplication, EndpointStatus, FanOut, FanOutOptions, Proxy, StoreSet};
 use tokio::runtime::Handle;
 use tonic::{Code, Status};
 
-use crate::api::{LabelSelect, Listing, Scope, Source};
+use super::remote;
+use crate::api::{LabelSelect, Listing, Scope, Source, When, millis};
 
 /// Everything behind a proxy.
 #[derive(Debug)]
@@ -26,24 +28,47 @@ pub(super) struct Stores {
     pub(super) timeout: Duration,
     /// How replicas become one.
     pub(super) deduplication: Deduplication,
+    /// How queries are divided among queriers; `None`: they are evaluated here.
+    pub(super) distributed: Option<remote::Mode>,
 }
 
 #[async_trait]
 impl Source for Stores {
     fn series(&self, mut scope: Scope) -> Box<dyn Queryable> {
         let shard = scope.shard.take();
-        let fan_out_options = FanOutOptions {
-            partial_response: scope.partial_response,
-            replica_labels: std::mem::take(&mut scope.replica_labels),
-            max_resolution: scope.max_resolution,
-            timeout: Some(self.timeout),
-            deduplication: self.deduplication,
-            call: scope.call,
-        };
-        let all = FanOut::new(self.proxy.clone(), Handle::current(), fan_out_options);
+        let all = self.all(scope);
         match shard {
             Some(shard) => Box::new(Sharded { all, shard }),
             None => Box::new(all),
+        }
+    }
+
+    fn plan(
+        &self,
+        expr: Expr,
+        when: When,
+        lookback: i64,
+        timeout: Duration,
+        scope: Scope,
+    ) -> (Expr, Box<dyn Queryable>) {
+        // The protocol knows whole seconds only.
+        let can_be_said = scope.shard.is_none() && lookback % 1000 == 0;
+        let Some(mode) = self.distributed.as_ref().filter(|_| can_be_said) else {
+            return (expr, self.series(scope));
+        };
+        let call = QueryCall {
+            query: String::new(),
+            when: QueryWhen::Instant(0),
+            timeout: millis(timeout) / 1000 + 1,
+            max_resolution: scope.max_resolution / 1000,
+            lookback: lookback / 1000,
+            replica_labels: scope.replica_labels.clone(),
+            partial_response: scope.partial_response,
+        };
+        let all = self.all(scope);
+        match mode.divide(&self.proxy, &expr, when, call, &all) {
+            Some((expr, places)) => (expr, Box::new(places)),
+            None => (expr, Box::new(all)),
         }
     }
 
@@ -126,6 +151,21 @@ impl Source for Stores {
     }
 }
 
+impl Stores {
+    /// Everything, whatever the shard.
+    fn all(&self, scope: Scope) -> FanOut {
+        let options = FanOutOptions {
+            partial_response: scope.partial_response,
+            replica_labels: scope.replica_labels,
+            max_resolution: scope.max_resolution,
+            timeout: Some(self.timeout),
+            deduplication: self.deduplication,
+            call: scope.call,
+        };
+        FanOut::new(self.proxy.clone(), Handle::current(), options)
+    }
+}
+
 /// The part of all series that a query-frontend asks one of its queriers for.
 struct Sharded {
     all: FanOut,
@@ -143,6 +183,10 @@ impl Queryable for Sharded {
             ..select.clone()
         };
         self.all.select(&select, cancel)
+    }
+
+    fn start_matters(&self) -> bool {
+        self.all.start_matters()
     }
 }
 

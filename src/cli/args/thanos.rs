@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use net::channel::Compression;
 
 use thanos::shipper::Hash;
-use thanos::sidecar::MinTime;
+use thanos::sidecar::{Method, MinTime, Reloads};
 
 use super::compact::CompactArgs;
 use super::{LogArgs, duration};
@@ -121,6 +121,8 @@ pub(crate) struct SidecarArgs {
     pub(crate) objstore: ObjstoreArgs,
     #[command(flatten)]
     pub(crate) shipper: ShipperArgs,
+    #[command(flatten)]
+    pub(crate) reloader: ReloaderArgs,
 }
 
 /// Which bucket.
@@ -184,6 +186,70 @@ impl RelabelArgs {
         };
         let rules = thanos::compact::Relabel::from_yaml(&text);
         rules.map_err(|error| Failure::from_error(&error))
+    }
+}
+
+/// What the reloader watches, and how it tells Prometheus.
+#[derive(Debug, Args)]
+pub(crate) struct ReloaderArgs {
+    /// Prometheus's configuration: when it changes, Prometheus loads it anew
+    #[arg(
+        long = "reloader.config-file",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FILE"
+    )]
+    watched_config: String,
+    /// Where it is written with the environment's values for $(NAME), for Prometheus to read
+    #[arg(
+        long = "reloader.config-envsubst-file",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FILE"
+    )]
+    written_config: String,
+    /// A folder of rules that is watched too (repeatable)
+    #[arg(long = "reloader.rule-dir", value_name = "DIR")]
+    rule_dirs: Vec<PathBuf>,
+    /// How often the files are read again even without a change; 0: once
+    #[arg(long = "reloader.watch-interval", default_value = "3m", value_name = "DURATION", value_parser = duration)]
+    watch_interval: Duration,
+    /// How long after a failed reload the next one is tried
+    #[arg(long = "reloader.retry-interval", default_value = "5s", value_name = "DURATION", value_parser = duration)]
+    retry_interval: Duration,
+    /// How Prometheus is told
+    #[arg(long = "reloader.method", default_value = "http", value_enum)]
+    method: ReloadMethod,
+    /// The process that gets a SIGHUP with the method signal
+    #[arg(
+        long = "reloader.process-name",
+        default_value = "prometheus",
+        value_name = "NAME"
+    )]
+    process_name: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReloadMethod {
+    Http,
+    Signal,
+}
+
+impl ReloaderArgs {
+    pub(crate) fn reloads(self) -> Reloads {
+        Reloads {
+            config_file: file(&self.watched_config),
+            config_envsubst_file: file(&self.written_config),
+            rule_dirs: self.rule_dirs,
+            watch_interval: self.watch_interval,
+            retry_interval: self.retry_interval,
+            method: match self.method {
+                ReloadMethod::Http => Method::Http,
+                ReloadMethod::Signal => Method::Signal {
+                    process_name: self.process_name,
+                },
+            },
+        }
     }
 }
 

@@ -101,6 +101,7 @@ fn sidecar(args: SidecarArgs) -> Result<thanos::sidecar::Config> {
         },
         min_time: args.min_time,
         uploads,
+        reloads: args.reloader.reloads(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use net::tls::ServerTls;
 
+use super::reloader::Reloads;
 use crate::shipper;
 
 /// The settings of a sidecar.
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// Nothing is uploaded when absent.
     pub uploads: Option<Uploads>,
+    /// Nothing is reloaded where no file is named.
+    pub reloads: Reloads,
 }
 
 /// What a sidecar uploads of its Prometheus.
@@ -71,6 +74,7 @@ impl Default for Config {
             min_time: MinTime::default(),
             limits: Limits::default(),
             uploads: None,
+            reloads: Reloads::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod config;
 mod frames;
 mod prometheus;
 mod read;
+mod reloader;
 mod select;
 mod server;
 mod services;
@@ -33,8 +34,10 @@ use tonic_health::server::HealthReporter;
 
 pub use config::{Config, Limits, MinTime, MinTimeError, Uploads};
 pub use prometheus::PrometheusError;
+pub use reloader::{ExpandError, Method, ReloadError, Reloads, SourceError};
 
 use prometheus::Prometheus;
+use reloader::Reloader;
 use server::Sidecar;
 use state::State;
 use upload::Upload;
@@ -52,6 +55,8 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     #[error(transparent)]
     Bucket(#[from] objstore::ConfigError),
     /// Prometheus would compact blocks away before they are uploaded.
@@ -76,6 +81,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         url: config.prometheus_url.clone(),
         source,
     })?;
+    let reloader = Reloader::new(&config.reloads, prometheus.clone(), &registry);
     let state = Arc::new(State::new(prometheus, &config, &registry));
     let upload = Upload::open(&config, &registry)?;
 
@@ -95,9 +101,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         all.cancel();
         result
     };
-    let (http, work, ship) = tokio::join!(
+    let (http, work, reload, ship) = tokio::join!(
         async { ended(http.await.map_err(Error::from)) },
         async { ended(work.await) },
+        async { ended(reloader.run(&all).await.map_err(Error::from)) },
         async {
             match &upload {
                 Some(upload) => ended(upload.run(&config, &state, &all).await),
@@ -105,7 +112,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             }
         }
     );
-    work.and(ship).and(http)
+    work.and(reload).and(ship).and(http)
 }
 
 /// Who is told about readiness.
@@ -175,7 +182,7 @@ async fn boot(
                 });
             }
             Err(error) => {
-                tracing::warn!(err = %Chain(&error), "failed to fetch initial external labels. Is Prometheus running? Retrying");
+                tracing::warn!(err = %net::log::chain(&error), "failed to fetch initial external labels. Is Prometheus running? Retrying");
             }
         }
         tokio::select! {
@@ -217,8 +224,8 @@ async fn report(watched: &Watched, refreshed: &Result<(), PrometheusError>) {
     match refreshed {
         Ok(()) => watched.probe.ready(),
         Err(error) => {
-            tracing::warn!(err = %Chain(error), "heartbeat failed");
-            watched.probe.not_ready(Chain(error));
+            tracing::warn!(err = %net::log::chain(error), "heartbeat failed");
+            watched.probe.not_ready(net::log::chain(error));
         }
     }
     set_serving(&watched.health, refreshed.is_ok()).await;
@@ -231,19 +238,4 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
         ServingStatus::NotServing
     };
     health.set_service_status("", status).await;
-}
-
-/// An error with its causes, on one line.
-struct Chain<'e>(&'e dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

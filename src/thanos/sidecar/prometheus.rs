@@ -56,7 +56,7 @@ pub enum PrometheusError {
 
 impl From<PrometheusError> for tonic::Status {
     fn from(error: PrometheusError) -> Self {
-        let text = super::Chain(&error).to_string();
+        let text = net::log::chain(&error);
         match error {
             PrometheusError::Limit(_) => Self::resource_exhausted(text),
             PrometheusError::Status {
@@ -71,6 +71,15 @@ impl From<PrometheusError> for tonic::Status {
 }
 
 type Result<T> = std::result::Result<T, PrometheusError>;
+
+/// Of `/api/v1/status/runtimeinfo`, what concerns the configuration.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RuntimeInfo {
+    pub(crate) reload_config_success: bool,
+    /// Of the last success, in whole seconds.
+    pub(crate) last_config_time: jiff::Timestamp,
+}
 
 /// A client of one Prometheus.
 #[derive(Clone, Debug)]
@@ -132,6 +141,11 @@ impl Prometheus {
             Err(PrometheusError::Status { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What Prometheus says of its last reload.
+    pub(crate) async fn runtime_info(&self) -> Result<RuntimeInfo> {
+        self.ask("/api/v1/status/runtimeinfo", &[]).await
     }
 
     /// The external labels that Prometheus runs with, sorted.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use net::channel::Compression;
 
 use thanos::shipper::Hash;
-use thanos::sidecar::{Method, MinTime, Reloads};
+use thanos::sidecar::{HttpClient, Method, MinTime, Reloads};
 
 use super::compact::CompactArgs;
 use super::{LogArgs, duration};
@@ -86,6 +86,8 @@ pub(crate) struct SidecarArgs {
         value_name = "URL"
     )]
     pub(crate) prometheus_url: String,
+    #[command(flatten)]
+    pub(crate) http_client: HttpClientArgs,
     /// How long uploads wait for Prometheus to be ready
     #[arg(long = "prometheus.ready_timeout", default_value = "10m", value_name = "DURATION", value_parser = duration)]
     pub(crate) ready_timeout: Duration,
@@ -123,6 +125,38 @@ pub(crate) struct SidecarArgs {
     pub(crate) shipper: ShipperArgs,
     #[command(flatten)]
     pub(crate) reloader: ReloaderArgs,
+}
+
+/// How Prometheus is spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct HttpClientArgs {
+    /// Credentials, TLS and timeouts for Prometheus's API, as YAML
+    #[arg(
+        long = "prometheus.http-client",
+        value_name = "YAML",
+        conflicts_with = "http_client_file"
+    )]
+    http_client: Option<String>,
+    /// A file with those
+    #[arg(long = "prometheus.http-client-file", value_name = "FILE")]
+    http_client_file: Option<PathBuf>,
+}
+
+impl HttpClientArgs {
+    pub(crate) fn load(&self) -> crate::diagnostic::Result<HttpClient> {
+        let config = HttpClient::from_yaml(&content(&self.http_client, &self.http_client_file)?);
+        config.map_err(|error| Failure::from_error(&error))
+    }
+}
+
+/// What is given as text or in a file; empty when neither is.
+fn content(text: &Option<String>, file: &Option<PathBuf>) -> crate::diagnostic::Result<String> {
+    match (text, file) {
+        (Some(text), _) => Ok(text.clone()),
+        (None, Some(path)) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::io(path.display().to_string(), &error)),
+        (None, None) => Ok(String::new()),
+    }
 }
 
 /// Which bucket.
@@ -178,12 +212,7 @@ pub(crate) struct RelabelArgs {
 impl RelabelArgs {
     /// The rules, wherever they are given.
     pub(crate) fn load(&self) -> crate::diagnostic::Result<thanos::compact::Relabel> {
-        let text = match (&self.relabel_config, &self.relabel_config_file) {
-            (Some(text), _) => text.clone(),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::io(path.display().to_string(), &error))?,
-            (None, None) => String::new(),
-        };
+        let text = content(&self.relabel_config, &self.relabel_config_file)?;
         let rules = thanos::compact::Relabel::from_yaml(&text);
         rules.map_err(|error| Failure::from_error(&error))
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use net::tls::ServerTls;
 
+use super::client::HttpClient;
 use super::reloader::Reloads;
 use crate::shipper;
 
@@ -14,6 +15,7 @@ use crate::shipper;
 pub struct Config {
     /// `http://host:port`, with a path where Prometheus has a route prefix.
     pub prometheus_url: String,
+    pub prometheus_client: HttpClient,
     pub grpc_address: SocketAddr,
     pub http_address: SocketAddr,
     /// Plaintext when absent.
@@ -65,6 +67,7 @@ impl Default for Config {
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         Self {
             prometheus_url: "http://localhost:9090".to_owned(),
+            prometheus_client: HttpClient::default(),
             grpc_address: any(10901),
             http_address: any(10902),
             grpc_server_tls: None,

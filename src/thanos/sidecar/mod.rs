@@ -5,8 +5,10 @@
 //! With a bucket, finished blocks are shipped to it meanwhile ([`crate::shipper`]).
 
 mod answers;
+mod client;
 mod config;
 mod frames;
+mod limits;
 mod prometheus;
 mod read;
 mod reloader;
@@ -32,6 +34,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+pub use client::{ClientError, HttpClient};
 pub use config::{Config, Limits, MinTime, MinTimeError, Uploads};
 pub use prometheus::PrometheusError;
 pub use reloader::{ExpandError, Method, ReloadError, Reloads, SourceError};
@@ -49,12 +52,8 @@ pub enum Error {
         "no external labels configured on Prometheus server {url}, uniquely identifying external labels must be configured"
     )]
     NoExternalLabels { url: String },
-    #[error("cannot make an HTTP client for Prometheus {url}")]
-    Client {
-        url: String,
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error(transparent)]
+    Client(#[from] ClientError),
     #[error(transparent)]
     Reload(#[from] ReloadError),
     #[error(transparent)]
@@ -77,12 +76,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let probe = Probe::new("sidecar");
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
-    let prometheus = Prometheus::new(&config.prometheus_url).map_err(|source| Error::Client {
-        url: config.prometheus_url.clone(),
-        source,
-    })?;
+    let prometheus = Prometheus::new(&config.prometheus_url, &config.prometheus_client)?;
     let reloader = Reloader::new(&config.reloads, prometheus.clone(), &registry);
     let state = Arc::new(State::new(prometheus, &config, &registry));
+    let sidecar = Sidecar::new(state.clone(), config.limits.clone(), &registry);
     let upload = Upload::open(&config, &registry)?;
 
     // Whichever part ends first ends the others.
@@ -92,7 +89,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let routes = Routes::new(health_service);
     let work = serve_and_watch(
         &config,
-        state.clone(),
+        sidecar,
         Watched { probe, health },
         routes,
         all.clone(),
@@ -124,15 +121,15 @@ struct Watched {
 
 async fn serve_and_watch(
     config: &Config,
-    state: Arc<State>,
+    sidecar: Sidecar,
     watched: Watched,
     routes: Routes,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let state = sidecar.state.clone();
     if !boot(config, &state, &watched, &shutdown).await? {
         return Ok(());
     }
-    let sidecar = Sidecar::new(state.clone(), config.limits.clone());
     let routes = routes
         .add_service(
             StoreServer::new(sidecar.clone())
@@ -218,6 +215,7 @@ async fn watch(config: &Config, state: &State, watched: &Watched, shutdown: &Can
         report(watched, &refreshed).await;
     }
     watched.probe.not_ready("shutting down");
+    set_serving(&watched.health, false).await;
 }
 
 async fn report(watched: &Watched, refreshed: &Result<(), PrometheusError>) {

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use parking_lot::Mutex;
-use thanos::sidecar::{Config, Error, Method, Reloads, run};
+use thanos::sidecar::{Config, Error, HttpClient, Method, Reloads, run};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -68,13 +68,19 @@ impl Drop for Sidecar {
 }
 
 fn start(prometheus: SocketAddr, reloads: Reloads) -> Sidecar {
-    let (http, stop) = (free(), CancellationToken::new());
-    let config = Config {
+    start_with(Config {
         prometheus_url: format!("http://{prometheus}"),
-        grpc_address: free(),
-        http_address: http,
         reloads,
         ..Config::default()
+    })
+}
+
+fn start_with(config: Config) -> Sidecar {
+    let (http, stop) = (free(), CancellationToken::new());
+    let config = Config {
+        grpc_address: free(),
+        http_address: http,
+        ..config
     };
     let task = tokio::spawn(run(config, stop.clone()));
     Sidecar { http, stop, task }
@@ -271,25 +277,26 @@ fn process(program: &Path, args: &[String]) -> Process {
 }
 
 const CONFIG: &str = "global: { external_labels: { replica: $(CARGO_PKG_NAME), path: '$$(CARGO_PKG_NAME)$' } }\nrule_files: [rules/*.yaml]\n";
+const LIFECYCLE: &str = "--web.enable-lifecycle";
 const RULES: &str = "groups: [{ name: one, rules: [{ record: a, expr: vector(1) }] }]\n";
 
 /// A real Prometheus on the output of a reloader.
-async fn prometheus(program: &Path, dir: &Path, lifecycle: bool) -> (Process, SocketAddr) {
+async fn prometheus(program: &Path, dir: &Path, flags: &[&str]) -> (Process, SocketAddr) {
     let address = free();
     let mut args = vec![
         format!("--config.file={}", dir.join("out.yaml").display()),
         format!("--storage.tsdb.path={}", dir.join("data").display()),
         format!("--web.listen-address={address}"),
     ];
-    args.extend(lifecycle.then(|| "--web.enable-lifecycle".to_owned()));
+    args.extend(flags.iter().map(|flag| (*flag).to_owned()));
     fs::write(
         dir.join("out.yaml"),
         "global: { external_labels: { replica: before } }\n",
     )
     .unwrap();
     let process = process(program, &args);
-    eventually("Prometheus is ready", async || {
-        ask(address, "/-/ready").await.is_some()
+    eventually("Prometheus listens", async || {
+        tokio::net::TcpStream::connect(address).await.is_ok()
     })
     .await;
     (process, address)
@@ -316,8 +323,8 @@ async fn a_real_prometheus_follows_its_files_as_beside_a_real_sidecar() {
         return;
     };
     let (ours, theirs) = (folder(CONFIG), folder(CONFIG));
-    let (_a, our_prometheus) = prometheus(&program, ours.path(), true).await;
-    let (_b, their_prometheus) = prometheus(&program, theirs.path(), true).await;
+    let (_a, our_prometheus) = prometheus(&program, ours.path(), &[LIFECYCLE]).await;
+    let (_b, their_prometheus) = prometheus(&program, theirs.path(), &[LIFECYCLE]).await;
     let sidecar = start(our_prometheus, reloads(ours.path()));
     let their_http = free();
     let at = |name: &str| theirs.path().join(name).display().to_string();
@@ -380,6 +387,48 @@ async fn a_real_prometheus_follows_its_files_as_beside_a_real_sidecar() {
     .await;
 }
 
+/// `test`, as bcrypt.
+const USERS: &str =
+    "basic_auth_users: { tks: $2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay }\n";
+
+#[tokio::test]
+async fn a_prometheus_that_asks_for_a_password_gets_it() {
+    let Some(program) = peer("prometheus") else {
+        return;
+    };
+    let folder = folder(CONFIG);
+    let dir = folder.path();
+    fs::write(dir.join("web.yaml"), USERS).unwrap();
+    fs::write(dir.join("password"), "wrong\n").unwrap();
+    let users = format!("--web.config.file={}", dir.join("web.yaml").display());
+    let (_prometheus, address) = prometheus(&program, dir, &[LIFECYCLE, &users]).await;
+    let client = format!(
+        "basic_auth: {{ username: tks, password_file: {} }}",
+        dir.join("password").display()
+    );
+    let sidecar = start_with(Config {
+        prometheus_url: format!("http://{address}"),
+        prometheus_client: HttpClient::from_yaml(&client).unwrap(),
+        get_config_interval: Duration::from_millis(100),
+        reloads: reloads(dir),
+        ..Config::default()
+    });
+    eventually("it is refused", async || {
+        metric(sidecar.http, "reloads_failed_total").await > Some(0.0)
+    })
+    .await;
+    assert!(ask(sidecar.http, "/-/ready").await.is_none());
+    fs::write(dir.join("password"), "test\n").unwrap();
+    eventually("it is taken", async || {
+        metric(sidecar.http, "last_reload_successful").await == Some(1.0)
+    })
+    .await;
+    eventually("the sidecar is ready", async || {
+        ask(sidecar.http, "/-/ready").await.is_some()
+    })
+    .await;
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_signal_does_without_prometheuss_lifecycle_api() {
@@ -392,7 +441,7 @@ async fn a_signal_does_without_prometheuss_lifecycle_api() {
     let name = format!("prom-{}", std::process::id());
     let named = dir.join(&name);
     std::os::unix::fs::symlink(program, &named).unwrap();
-    let (_prometheus, address) = prometheus(&named, dir, false).await;
+    let (_prometheus, address) = prometheus(&named, dir, &[]).await;
     let by_signal = Reloads {
         method: Method::Signal { process_name: name },
         ..reloads(dir)

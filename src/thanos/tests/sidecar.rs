@@ -528,7 +528,30 @@ async fn what_exceeds_a_limit_is_refused() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(
         status.message(),
-        "exceeded series limit of 1 for one request"
+        "failed to send series: limit 1 violated (got 2)"
+    );
+    let metrics = sidecar.metrics().await;
+    for (reason, refused) in [("series", 1), ("chunks", 0)] {
+        let dropped =
+            format!("thanos_store_selects_dropped_total{{reason=\"{reason}\"}} {refused}\n");
+        assert!(metrics.contains(&dropped), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_counts_as_its_most_samples() {
+    let limits = Limits {
+        request_samples: 130,
+        ..Limits::default()
+    };
+    let sidecar = start(scripted(EXTERNAL), limits).await.ready(true).await;
+    sidecar.answer(&[(&[("job", "a")], 5)]);
+    assert_eq!(sidecar.collect(request(&[up()])).await.unwrap().len(), 1);
+    sidecar.answer(&[(&[("job", "a")], 5), (&[("job", "b")], 5)]);
+    let status = sidecar.collect(request(&[up()])).await.unwrap_err();
+    assert_eq!(
+        status.message(),
+        "failed to send samples: limit 130 violated (got 240)"
     );
 }
 
@@ -570,6 +593,14 @@ async fn a_sidecar_waits_for_prometheus_and_notices_when_it_goes_and_returns() {
             .await
             .contains("thanos_sidecar_prometheus_up 0")
     );
+    let not_serving = || async { serving(&sidecar).await.unwrap() == 2 };
+    for _ in 0..100 {
+        if not_serving().await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(not_serving().await, "gRPC's health says the same");
     script.lock().down = false;
     let sidecar = sidecar.ready(true).await;
     sidecar.stop.cancel();

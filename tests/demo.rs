@@ -637,13 +637,22 @@ const REPLICA: &str =
 const SHARED: &str = "up{cluster=\"local-demo-eu-west-3-observee\",job=\"thanos-compactor\"}";
 
 fn a_second_replica_is_one_number(fleet: &Fleet) {
-    step("a second replica is one number, and restarts nothing");
+    step("a second replica is one number, another interval one more, and nothing is restarted");
     let before = fleet.pids();
     let file = "local/eu-west-3/observee/cluster.yaml";
-    fleet.write(file, "role: observee\nprometheus: { replicas: 2 }\n");
+    fleet.write(
+        file,
+        "role: observee\nprometheus: { replicas: 2, scrape_interval: 4s }\n",
+    );
     fleet.apply().expect(0);
     plan(fleet).expect(0);
     assert_kept(&before, &fleet.pids());
+    let own = fleet.output(OBSERVEE, "prometheus.url");
+    eventually("the other interval in the Prometheus of before", || {
+        let config = get(&format!("{own}/api/v1/status/config"), &[])?;
+        let config = config["data"]["yaml"].as_str()?;
+        config.contains("scrape_interval: 4s").then_some(())
+    });
     let tls = fleet.output(OBSERVER, "federation/eu-west-3-observee.http");
     let replicas = eventually("both replicas behind the TLS querier", || {
         let stores = get(&format!("http://{tls}/api/v1/stores"), &[])?;

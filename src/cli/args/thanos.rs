@@ -79,6 +79,12 @@ pub(crate) struct SidecarArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    /// How long HTTP requests in flight may take once it is told to stop
+    #[arg(long = "http-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) http_grace: Duration,
+    /// How long gRPC calls in flight may take once it is told to stop
+    #[arg(long = "grpc-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) grpc_grace: Duration,
     /// Prometheus's API
     #[arg(
         long = "prometheus.url",

@@ -90,6 +90,8 @@ fn sidecar(args: SidecarArgs) -> Result<thanos::sidecar::Config> {
         grpc_server_tls: args.listen.server_tls(),
         http_address: args.listen.http_address,
         grpc_address: args.listen.grpc_address,
+        http_grace: args.http_grace,
+        grpc_grace: args.grpc_grace,
         prometheus_client: args.http_client.load()?,
         prometheus_url: args.prometheus_url,
         ready_timeout: args.ready_timeout,

@@ -18,6 +18,9 @@ pub struct Config {
     pub prometheus_client: HttpClient,
     pub grpc_address: SocketAddr,
     pub http_address: SocketAddr,
+    /// How long calls in flight may take once the sidecar is told to stop; the same for HTTP.
+    pub grpc_grace: Duration,
+    pub http_grace: Duration,
     /// Plaintext when absent.
     pub grpc_server_tls: Option<ServerTls>,
     /// How long an upload waits for external labels.
@@ -70,6 +73,8 @@ impl Default for Config {
             prometheus_client: HttpClient::default(),
             grpc_address: any(10901),
             http_address: any(10902),
+            grpc_grace: Duration::from_secs(120),
+            http_grace: Duration::from_secs(120),
             grpc_server_tls: None,
             ready_timeout: Duration::from_secs(600),
             get_config_interval: Duration::from_secs(30),

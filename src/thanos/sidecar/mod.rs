@@ -19,6 +19,7 @@ mod state;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use net::metrics::Registry;
 use net::probe::Probe;
@@ -62,7 +63,7 @@ pub enum Error {
     #[error("{0}")]
     Unfit(String),
     #[error("aborting as no external labels found after waiting {0:?}")]
-    NoLabelsInTime(std::time::Duration),
+    NoLabelsInTime(Duration),
     #[error(transparent)]
     Net(#[from] net::NetError),
 }
@@ -85,7 +86,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     // Whichever part ends first ends the others.
     let all = shutdown.child_token();
     let admin = net::http::admin_router(probe.clone(), registry);
-    let http = net::http::serve(config.http_address, admin, all.clone());
+    let http = serve_http(&config, admin, all.clone());
     let routes = Routes::new(health_service);
     let work = serve_and_watch(
         &config,
@@ -99,7 +100,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         result
     };
     let (http, work, reload, ship) = tokio::join!(
-        async { ended(http.await.map_err(Error::from)) },
+        async { ended(http.await) },
         async { ended(work.await) },
         async { ended(reloader.run(&all).await.map_err(Error::from)) },
         async {
@@ -142,8 +143,7 @@ async fn serve_and_watch(
         .add_service(MetadataServer::new(sidecar.clone()))
         .add_service(ExemplarsServer::new(sidecar.clone()))
         .add_service(StatusServer::new(sidecar));
-    let tls = config.grpc_server_tls.clone();
-    let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
+    let grpc = serve_grpc(config, routes, shutdown.clone());
     let watch = watch(config, &state, &watched, &shutdown);
     let (grpc, ()) = tokio::join!(
         async {
@@ -153,7 +153,37 @@ async fn serve_and_watch(
         },
         watch
     );
-    Ok(grpc?)
+    grpc
+}
+
+async fn serve_grpc(
+    config: &Config,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let tls = config.grpc_server_tls.clone();
+    let listener = net::port::listen(config.grpc_address).await?;
+    tracing::info!(address = %config.grpc_address, tls = tls.is_some(), "listening for serving gRPC");
+    let limits = graceful(config.grpc_grace);
+    Ok(net::grpc::serve_on(listener, tls, routes, limits, shutdown).await?)
+}
+
+async fn serve_http(
+    config: &Config,
+    router: axum::Router,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let listener = net::port::listen(config.http_address).await?;
+    tracing::info!(address = %config.http_address, "listening for requests and metrics");
+    net::http::serve_on(listener, router, graceful(config.http_grace), shutdown).await;
+    Ok(())
+}
+
+fn graceful(grace: Duration) -> net::Limits {
+    net::Limits {
+        grace,
+        ..net::Limits::default()
+    }
 }
 
 /// Waits for the first answer of Prometheus; `false` when asked to stop before.

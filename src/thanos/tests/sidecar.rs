@@ -36,6 +36,8 @@ const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.Chunke
 #[derive(Default)]
 struct Script {
     down: bool,
+    /// Remote read never ends.
+    hangs: bool,
     external: &'static str,
     read_type: &'static str,
     read_body: Vec<u8>,
@@ -69,6 +71,9 @@ async fn config(State(script): State<Shared>) -> Response {
 }
 
 async fn read(State(script): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if script.lock().hangs {
+        return std::future::pending().await;
+    }
     let mut script = script.lock();
     assert_eq!(
         headers[header::CONTENT_TYPE],
@@ -153,6 +158,7 @@ async fn start_for(
         prometheus_url: format!("http://{prometheus}/"),
         grpc_address,
         http_address,
+        grpc_grace: Duration::from_millis(200),
         get_config_interval: Duration::from_millis(20),
         get_config_timeout: Duration::from_secs(5),
         limits,
@@ -605,6 +611,24 @@ async fn a_sidecar_waits_for_prometheus_and_notices_when_it_goes_and_returns() {
     let sidecar = sidecar.ready(true).await;
     sidecar.stop.cancel();
     assert!(sidecar.sidecar.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_end_holds_up_the_end_for_its_grace_period() {
+    let script = scripted(EXTERNAL);
+    script.lock().hangs = true;
+    let sidecar = start(script, Limits::default()).await.ready(true).await;
+    let (stop, channel) = (sidecar.stop.clone(), sidecar.channel.clone());
+    let call =
+        tokio::spawn(async move { StoreClient::new(channel).series(request(&[up()])).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let told = std::time::Instant::now();
+    stop.cancel();
+    sidecar.sidecar.await.unwrap().unwrap();
+    let held_up = told.elapsed();
+    assert!(held_up >= Duration::from_millis(200), "{held_up:?}");
+    assert!(held_up < Duration::from_secs(5), "{held_up:?}");
+    call.abort();
 }
 
 #[tokio::test]

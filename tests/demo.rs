@@ -42,6 +42,7 @@ fn the_demo_lives_and_leaves_nothing() {
     drift_is_in_the_next_plan(&fleet);
     what_is_killed_comes_back(&fleet);
     a_dead_sidecar_is_a_warning(&fleet);
+    a_second_replica_is_one_number(&fleet);
     a_third_cluster_is_one_line(&fleet);
     a_killed_supervisor_takes_its_children_along(&fleet);
     destroy_leaves_nothing(&fleet);
@@ -298,11 +299,20 @@ fn free_phase(fleet: &Fleet, wanted: f64) -> f64 {
 type Series = (String, Vec<(i64, f64)>, Json);
 
 fn range_answer(url: &str, query: &str, range: &[(&str, String)]) -> Vec<Series> {
+    let answer = range_json(url, query, range);
+    assert!(answer.get("warnings").is_none(), "{query}: {answer}");
+    matrix(&answer)
+}
+
+fn range_json(url: &str, query: &str, range: &[(&str, String)]) -> Json {
     let mut params = vec![("query", query)];
     params.extend(range.iter().map(|(name, value)| (*name, value.as_str())));
     let answer = get(&format!("{url}/api/v1/query_range"), &params).expect("an answer");
     assert_eq!(answer["status"], "success", "{query}: {answer}");
-    assert!(answer.get("warnings").is_none(), "{query}: {answer}");
+    answer
+}
+
+fn matrix(answer: &Json) -> Vec<Series> {
     let result = answer["data"]["result"]
         .as_array()
         .expect("a matrix")
@@ -621,6 +631,115 @@ fn a_dead_sidecar_is_a_warning(fleet: &Fleet) {
     one_query_answers_over_both(fleet);
 }
 
+const REPLICA: &str =
+    "local/eu-west-3/observee/prometheus-kube-prometheus-stack-prometheus-0/prometheus";
+/// A series that both replicas have, and no other target than the one they share.
+const SHARED: &str = "up{cluster=\"local-demo-eu-west-3-observee\",job=\"thanos-compactor\"}";
+
+fn a_second_replica_is_one_number(fleet: &Fleet) {
+    step("a second replica is one number, another interval one more, and nothing is restarted");
+    let before = fleet.pids();
+    let file = "local/eu-west-3/observee/cluster.yaml";
+    fleet.write(
+        file,
+        "role: observee\nprometheus: { replicas: 2, scrape_interval: 4s }\n",
+    );
+    fleet.apply().expect(0);
+    plan(fleet).expect(0);
+    assert_kept(&before, &fleet.pids());
+    let own = fleet.output(OBSERVEE, "prometheus.url");
+    eventually("the other interval in the Prometheus of before", || {
+        let config = get(&format!("{own}/api/v1/status/config"), &[])?;
+        let config = config["data"]["yaml"].as_str()?;
+        config.contains("scrape_interval: 4s").then_some(())
+    });
+    let tls = fleet.output(OBSERVER, "federation/eu-west-3-observee.http");
+    let replicas = eventually("both replicas behind the TLS querier", || {
+        let stores = get(&format!("http://{tls}/api/v1/stores"), &[])?;
+        let sidecars = stores["data"]["sidecar"].as_array()?.clone();
+        let label = |s: &Json| {
+            s["labelSets"][0]["prometheus_replica"]
+                .as_str()
+                .map(str::to_owned)
+        };
+        let replicas: BTreeSet<_> = sidecars.iter().filter_map(label).collect();
+        (replicas.len() == 2).then_some(replicas)
+    });
+    println!("replicas: {replicas:?}");
+    two_replicas_are_one_answer(fleet);
+    a_killed_replica_leaves_no_gap(fleet);
+    step("with one replica again nothing of the second is left");
+    fleet.write(file, "role: observee\n");
+    fleet.apply().expect(0);
+    let names = |pids: &[(String, i64)]| pids.iter().map(|p| p.0.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&fleet.pids()), names(&before));
+    plan(fleet).expect(0);
+    one_query_answers_over_both(fleet);
+}
+
+fn two_replicas_are_one_answer(fleet: &Fleet) {
+    step("two replicas, one answer without doubles");
+    let url = format!("{}/api/v1/query", querier(fleet));
+    let series = |dedup: &str| {
+        let answer = get(&url, &[("query", SHARED), ("dedup", dedup)])?;
+        answer["data"]["result"].as_array().cloned()
+    };
+    eventually("the series twice without deduplication", || {
+        (series("false")?.len() == 2).then_some(())
+    });
+    let once = series("true").expect("an answer");
+    assert_eq!(once.len(), 1, "{once:?}");
+    assert!(
+        once[0]["metric"].get("prometheus_replica").is_none(),
+        "{once:?}"
+    );
+}
+
+/// Longer than deduplication takes to change over, shorter than the replica is away.
+const GAP: Duration = Duration::from_secs(20);
+
+fn a_killed_replica_leaves_no_gap(fleet: &Fleet) {
+    step("a replica that is away leaves no gap");
+    // The second one must have as much as is looked at.
+    sleep(GAP);
+    let from = now();
+    while now() < from + (GAP * 3 / 2).as_secs_f64() {
+        // The supervisor brings it back, each time a little later.
+        let pids = fleet.pids();
+        if let Some((_, pid)) = pids.iter().find(|(name, _)| name == REPLICA) {
+            kill(*pid);
+        }
+        sleep(Duration::from_millis(100));
+    }
+    let to = now();
+    let own = eventually("the replica is back", || {
+        let own = fleet.output(OBSERVEE, "prometheus.url");
+        ask(&own, "vector(1)").map(|_| own)
+    });
+    let range = [("start", from), ("end", to), ("step", 1.0)].map(|(n, v)| (n, v.to_string()));
+    let points = |url: &str, query: &str| {
+        let counted = format!("count_over_time({query}[{}s])", GAP.as_secs());
+        let series = matrix(&range_json(url, &counted, &range));
+        assert!(series.len() <= 1, "{series:?}");
+        series.first().map_or(0, |series| series.1.len())
+    };
+    let all = (to - from).floor() as usize + 1;
+    let alone = points(
+        &own,
+        &SHARED.replace("cluster=\"local-demo-eu-west-3-observee\",", ""),
+    );
+    assert!(alone < all, "the replica was never away: {alone} of {all}");
+    assert_eq!(points(&querier(fleet), SHARED), all);
+    println!("the replica alone has {alone} of {all} points, both together have all");
+}
+
+/// Every process of before is there, and is the same.
+#[track_caller]
+fn assert_kept(before: &[(String, i64)], after: &[(String, i64)]) {
+    let kept = before.iter().all(|process| after.contains(process));
+    assert!(kept, "processes were restarted:\n{before:?}\n{after:?}");
+}
+
 fn a_third_cluster_is_one_line(fleet: &Fleet) {
     step("a third cluster in a new region is one file of one line");
     let before = fleet.pids();
@@ -638,16 +757,7 @@ fn a_third_cluster_is_one_line(fleet: &Fleet) {
         done.stdout
     );
     fleet.apply().expect(0);
-    let after = fleet.pids();
-    let kept: Vec<_> = before
-        .iter()
-        .filter(|process| after.contains(process))
-        .collect();
-    assert_eq!(
-        kept.len(),
-        before.len(),
-        "processes were restarted:\n{before:?}\n{after:?}"
-    );
+    assert_kept(&before, &fleet.pids());
     let url = querier(fleet);
     eventually("an answer over three clusters", || {
         let clusters = label_values(&ask(&url, "count by (cluster) (up)")?, "cluster");

@@ -17,5 +17,5 @@ mod s3;
 mod upload;
 
 pub use bucket::{Attributes, Bucket, Entry, Object};
-pub use config::{Config, ConfigError, Source};
+pub use config::{Config, ConfigError, Secret, Source};
 pub use error::Error;

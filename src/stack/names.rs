@@ -10,6 +10,9 @@ pub(crate) const WORKLOAD_LIMIT: usize = 52;
 /// The longest text that stands before a peer's key in a workload's name: `thanos-storegateway-`.
 const WORKLOAD_PREFIX: usize = 20;
 
+/// The pods of a Prometheus, without their numbers.
+const POD: &str = "prometheus-kube-prometheus-stack-prometheus";
+
 /// How a cluster's names are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Naming {
@@ -34,6 +37,8 @@ pub struct Parts<'a> {
     pub observed: bool,
     /// `objstore.bucket`, when the tree names the bucket itself.
     pub bucket: Option<&'a str>,
+    /// How many Prometheus servers watch the cluster, each the same: `prometheus.replicas`.
+    pub replicas: u8,
 }
 
 /// What a cluster's names are.
@@ -55,6 +60,20 @@ pub struct Names {
     pub sidecar_host: String,
     /// The external labels: exactly `cluster` (the id), `prometheus` and `prometheus_replica` (of the first replica).
     pub labels: BTreeMap<String, String>,
+    /// In the order of their numbers.
+    pub replicas: Vec<Replica>,
+}
+
+/// What one of the Prometheus servers of a cluster is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its number, from 0.
+    pub key: String,
+    /// The name of its pod, which is its `prometheus_replica`.
+    pub pod: String,
+    /// The host of its sidecar: the cluster's where there is no other, else `thanos-sidecar-<key>.…`.
+    pub host: String,
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -70,6 +89,7 @@ impl Names {
             domain,
             observed,
             bucket,
+            replicas,
         } = parts;
         let (id, key) = match naming {
             Naming::Default => (
@@ -78,10 +98,20 @@ impl Names {
             ),
             Naming::Teks => (format!("{prefix}-{env}-{cluster}"), (*cluster).to_owned()),
         };
-        let sidecar_host = if *naming == Naming::Teks && *observed {
-            format!("thanos-sidecar.{domain}")
+        let below = if *naming == Naming::Teks && *observed {
+            (*domain).to_owned()
         } else {
-            format!("thanos-sidecar.{cluster}.{region}.{domain}")
+            format!("{cluster}.{region}.{domain}")
+        };
+        let sidecar_host = format!("thanos-sidecar.{below}");
+        let replica = |number: u8| Replica {
+            key: number.to_string(),
+            pod: format!("{POD}-{number}"),
+            host: match replicas {
+                1 => sidecar_host.clone(),
+                _ => format!("thanos-sidecar-{number}.{below}"),
+            },
+            labels: external_labels(&id, number),
         };
         Self {
             bucket: bucket.map_or_else(
@@ -89,7 +119,8 @@ impl Names {
                 str::to_owned,
             ),
             workload: fit(&key, WORKLOAD_LIMIT - WORKLOAD_PREFIX),
-            labels: external_labels(&id),
+            labels: external_labels(&id, 0),
+            replicas: (0..*replicas).map(replica).collect(),
             id,
             key,
             prefix: (*prefix).to_owned(),
@@ -101,17 +132,17 @@ impl Names {
 }
 
 /// As kube-prometheus-stack and its operator name them.
-fn external_labels(id: &str) -> BTreeMap<String, String> {
+fn external_labels(id: &str, replica: u8) -> BTreeMap<String, String> {
     [
-        ("cluster", id),
-        ("prometheus", "monitoring/kube-prometheus-stack-prometheus"),
+        ("cluster", id.to_owned()),
         (
-            "prometheus_replica",
-            "prometheus-kube-prometheus-stack-prometheus-0",
+            "prometheus",
+            "monitoring/kube-prometheus-stack-prometheus".to_owned(),
         ),
+        ("prometheus_replica", format!("{POD}-{replica}")),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
 
@@ -152,6 +183,7 @@ mod tests {
             domain: "teks.sh",
             observed: true,
             bucket: None,
+            replicas: 1,
         }
     }
 
@@ -173,6 +205,44 @@ mod tests {
         );
         let replica = "prometheus-kube-prometheus-stack-prometheus-0";
         assert_eq!(names.labels["prometheus_replica"], replica);
+    }
+
+    #[test]
+    fn one_replica_has_the_clusters_host_and_several_have_their_own() {
+        let alone = Names::derive(&parts(Naming::Default));
+        assert_eq!(alone.replicas.len(), 1);
+        assert_eq!(alone.replicas[0].host, alone.sidecar_host);
+        assert_eq!(alone.replicas[0].labels, alone.labels);
+        let hosts = |naming| {
+            let names = Names::derive(&Parts {
+                replicas: 2,
+                ..parts(naming)
+            });
+            let replicas = names.replicas.into_iter();
+            replicas.map(|replica| replica.host).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            hosts(Naming::Default),
+            [
+                "thanos-sidecar-0.observee.eu-west-3.teks.sh",
+                "thanos-sidecar-1.observee.eu-west-3.teks.sh"
+            ]
+        );
+        assert_eq!(
+            hosts(Naming::Teks),
+            ["thanos-sidecar-0.teks.sh", "thanos-sidecar-1.teks.sh"]
+        );
+        let two = Names::derive(&Parts {
+            replicas: 2,
+            ..parts(Naming::Default)
+        });
+        let second = &two.replicas[1];
+        assert_eq!(
+            (second.key.as_str(), &second.labels["cluster"]),
+            ("1", &two.id)
+        );
+        assert_eq!(second.labels["prometheus_replica"], second.pod);
+        assert_eq!(two.labels, alone.labels, "another replica renames nothing");
     }
 
     #[test]

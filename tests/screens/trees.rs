@@ -118,7 +118,7 @@ const TREES: &[Wrong<'_>] = &[
         "expression-output",
         &[(
             OBSERVEE,
-            "role: observee\ningress: { backend: \"${unit.prometheus.sidcar}\" }\n",
+            "role: observee\ningress: { backends: \"${unit.prometheus.sidcar}\" }\n",
         )],
     ),
     (

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use thanos::shipper::Hash;
-use thanos::sidecar::MinTime;
+use thanos::sidecar::{HttpClient, Method, MinTime, Reloads};
 
 use super::compact::CompactArgs;
 use super::query::QueryArgs;
@@ -79,6 +79,12 @@ pub(crate) struct SidecarArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    /// How long HTTP requests in flight may take once it is told to stop
+    #[arg(long = "http-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) http_grace: Duration,
+    /// How long gRPC calls in flight may take once it is told to stop
+    #[arg(long = "grpc-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) grpc_grace: Duration,
     /// Prometheus's API
     #[arg(
         long = "prometheus.url",
@@ -86,6 +92,8 @@ pub(crate) struct SidecarArgs {
         value_name = "URL"
     )]
     pub(crate) prometheus_url: String,
+    #[command(flatten)]
+    pub(crate) http_client: HttpClientArgs,
     /// How long uploads wait for Prometheus to be ready
     #[arg(long = "prometheus.ready_timeout", default_value = "10m", value_name = "DURATION", value_parser = duration)]
     pub(crate) ready_timeout: Duration,
@@ -121,6 +129,40 @@ pub(crate) struct SidecarArgs {
     pub(crate) objstore: ObjstoreArgs,
     #[command(flatten)]
     pub(crate) shipper: ShipperArgs,
+    #[command(flatten)]
+    pub(crate) reloader: ReloaderArgs,
+}
+
+/// How Prometheus is spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct HttpClientArgs {
+    /// Credentials, TLS and timeouts for Prometheus's API, as YAML
+    #[arg(
+        long = "prometheus.http-client",
+        value_name = "YAML",
+        conflicts_with = "http_client_file"
+    )]
+    http_client: Option<String>,
+    /// A file with those
+    #[arg(long = "prometheus.http-client-file", value_name = "FILE")]
+    http_client_file: Option<PathBuf>,
+}
+
+impl HttpClientArgs {
+    pub(crate) fn load(&self) -> crate::diagnostic::Result<HttpClient> {
+        let config = HttpClient::from_yaml(&content(&self.http_client, &self.http_client_file)?);
+        config.map_err(|error| Failure::from_error(&error))
+    }
+}
+
+/// What is given as text or in a file; empty when neither is.
+fn content(text: &Option<String>, file: &Option<PathBuf>) -> crate::diagnostic::Result<String> {
+    match (text, file) {
+        (Some(text), _) => Ok(text.clone()),
+        (None, Some(path)) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::io(path.display().to_string(), &error)),
+        (None, None) => Ok(String::new()),
+    }
 }
 
 /// Which bucket.
@@ -176,14 +218,73 @@ pub(crate) struct RelabelArgs {
 impl RelabelArgs {
     /// The rules, wherever they are given.
     pub(crate) fn load(&self) -> crate::diagnostic::Result<thanos::compact::Relabel> {
-        let text = match (&self.relabel_config, &self.relabel_config_file) {
-            (Some(text), _) => text.clone(),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::io(path.display().to_string(), &error))?,
-            (None, None) => String::new(),
-        };
+        let text = content(&self.relabel_config, &self.relabel_config_file)?;
         let rules = thanos::compact::Relabel::from_yaml(&text);
         rules.map_err(|error| Failure::from_error(&error))
+    }
+}
+
+/// What the reloader watches, and how it tells Prometheus.
+#[derive(Debug, Args)]
+pub(crate) struct ReloaderArgs {
+    /// Prometheus's configuration: when it changes, Prometheus loads it anew
+    #[arg(
+        long = "reloader.config-file",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FILE"
+    )]
+    watched_config: String,
+    /// Where it is written with the environment's values for $(NAME), for Prometheus to read
+    #[arg(
+        long = "reloader.config-envsubst-file",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FILE"
+    )]
+    written_config: String,
+    /// A folder of rules that is watched too (repeatable)
+    #[arg(long = "reloader.rule-dir", value_name = "DIR")]
+    rule_dirs: Vec<PathBuf>,
+    /// How often the files are read again even without a change; 0: once
+    #[arg(long = "reloader.watch-interval", default_value = "3m", value_name = "DURATION", value_parser = duration)]
+    watch_interval: Duration,
+    /// How long after a failed reload the next one is tried
+    #[arg(long = "reloader.retry-interval", default_value = "5s", value_name = "DURATION", value_parser = duration)]
+    retry_interval: Duration,
+    /// How Prometheus is told
+    #[arg(long = "reloader.method", default_value = "http", value_enum)]
+    method: ReloadMethod,
+    /// The process that gets a SIGHUP with the method signal
+    #[arg(
+        long = "reloader.process-name",
+        default_value = "prometheus",
+        value_name = "NAME"
+    )]
+    process_name: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReloadMethod {
+    Http,
+    Signal,
+}
+
+impl ReloaderArgs {
+    pub(crate) fn reloads(self) -> Reloads {
+        Reloads {
+            config_file: file(&self.watched_config),
+            config_envsubst_file: file(&self.written_config),
+            rule_dirs: self.rule_dirs,
+            watch_interval: self.watch_interval,
+            retry_interval: self.retry_interval,
+            method: match self.method {
+                ReloadMethod::Http => Method::Http,
+                ReloadMethod::Signal => Method::Signal {
+                    process_name: self.process_name,
+                },
+            },
+        }
     }
 }
 

@@ -88,6 +88,9 @@ fn sidecar(args: SidecarArgs) -> Result<thanos::sidecar::Config> {
         grpc_server_tls: args.listen.server_tls(),
         http_address: args.listen.http_address,
         grpc_address: args.listen.grpc_address,
+        http_grace: args.http_grace,
+        grpc_grace: args.grpc_grace,
+        prometheus_client: args.http_client.load()?,
         prometheus_url: args.prometheus_url,
         ready_timeout: args.ready_timeout,
         get_config_interval: args.get_config_interval,
@@ -99,6 +102,7 @@ fn sidecar(args: SidecarArgs) -> Result<thanos::sidecar::Config> {
         },
         min_time: args.min_time,
         uploads,
+        reloads: args.reloader.reloads(),
     })
 }
 

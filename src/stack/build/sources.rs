@@ -32,7 +32,7 @@ pub(crate) struct ClusterSource {
     pub(crate) path: crate::ClusterPath,
     pub(crate) key: String,
     pub(crate) role: String,
-    /// What is always known of a cluster: name, id, key, hosts, bucket, labels, `workload` (the key, short enough for a pod's name).
+    /// What is always known of a cluster: name, id, key, hosts, bucket, labels, replicas, `workload` (the key, short enough for a pod's name).
     pub(crate) fields: BTreeMap<String, Value>,
     pub(crate) account: BTreeMap<String, Value>,
     pub(crate) region: BTreeMap<String, Value>,
@@ -165,10 +165,14 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 
 fn fields(cluster: &LiveCluster) -> BTreeMap<String, Value> {
     let names = &cluster.names;
-    let labels = names
-        .labels
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str().into()));
+    let replicas = names.replicas.iter().map(|replica| {
+        map([
+            ("key", replica.key.as_str().into()),
+            ("pod", replica.pod.as_str().into()),
+            ("host", replica.host.as_str().into()),
+            ("labels", texts(&replica.labels)),
+        ])
+    });
     let fields = [
         ("name", Value::from(cluster.path.cluster.as_str())),
         ("account", cluster.path.account.as_str().into()),
@@ -186,7 +190,8 @@ fn fields(cluster: &LiveCluster) -> BTreeMap<String, Value> {
             "hosts",
             map([("sidecar", names.sidecar_host.as_str().into())]),
         ),
-        ("labels", map(labels)),
+        ("labels", texts(&names.labels)),
+        ("replicas", replicas.collect()),
     ];
     record(fields)
 }
@@ -223,6 +228,12 @@ impl<T> Family<T> {
         };
         one.into_iter().chain(each.into_iter().flatten())
     }
+}
+
+fn texts(texts: &BTreeMap<String, String>) -> Value {
+    map(texts
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str().into())))
 }
 
 fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Value)>) -> Value {

@@ -206,11 +206,15 @@ fn dependencies_are_what_the_properties_read_through_outputs_of_other_clusters()
     let stack = Tree::demo().stack();
     assert_eq!(
         depends_on(&stack, &format!("{FEDERATION}:local.process.querier")),
+        [format!("{FEDERATION}:local.file.doors[\"0\"]"),]
+    );
+    assert_eq!(
+        depends_on(&stack, &format!("{FEDERATION}:local.file.doors[\"0\"]")),
         [
             format!("{FEDERATION}:local.file.ca"),
             format!("{FEDERATION}:local.file.cert"),
             format!("{FEDERATION}:local.file.key"),
-            format!("{OBSERVEE}/ingress:local.ingress.ingress"),
+            format!("{OBSERVEE}/ingress:local.ingress.ingress[\"0\"]"),
         ]
     );
     assert_eq!(
@@ -225,10 +229,10 @@ fn dependencies_are_what_the_properties_read_through_outputs_of_other_clusters()
     assert_eq!(
         depends_on(
             &stack,
-            &format!("{OBSERVER}/prometheus:local.process.prometheus")
+            &format!("{OBSERVER}/prometheus:local.process.prometheus[\"0\"]")
         ),
         [
-            format!("{OBSERVER}/prometheus:local.file.config"),
+            format!("{OBSERVER}/prometheus:local.file.config[\"0\"]"),
             format!("{OBSERVER}/prometheus:local.file.node_exporter_targets"),
         ]
     );
@@ -243,12 +247,6 @@ fn properties_and_outputs_are_what_is_known() {
     let stack = Tree::demo().stack();
     let applied = Applied::all(&stack);
     let querier = applied.properties(&stack, &format!("{FEDERATION}:local.process.querier"));
-    let flags = querier["flags"].as_map().expect("flags");
-    assert_eq!(flags["endpoint-strict"], "127.0.0.1:1".into());
-    assert_eq!(
-        flags["grpc-client-server-name"],
-        "thanos-sidecar.observee.eu-west-3.demo.tks.internal".into()
-    );
     assert_eq!(
         querier["name"],
         "thanos-tls-querier-eu-west-3-observee-query-0".into()
@@ -261,7 +259,10 @@ fn properties_and_outputs_are_what_is_known() {
         bundle["content"],
         format!("CERT of {OBSERVER}/pki:tls.ca.ca\n").into()
     );
-    let ingress = applied.properties(&stack, &format!("{OBSERVEE}/ingress:local.ingress.ingress"));
+    let ingress = applied.properties(
+        &stack,
+        &format!("{OBSERVEE}/ingress:local.ingress.ingress[\"0\"]"),
+    );
     let identity = "spiffe://demo/observer/local-demo-eu-west-1-observer";
     assert_eq!(ingress["identities"], [identity].into_iter().collect());
     let pki: UnitPath = format!("{OBSERVER}/pki").parse().expect("a path");
@@ -278,7 +279,7 @@ fn rendered_files_are_what_their_readers_expect() {
         let properties = applied.properties(&stack, &address);
         properties["content"].as_text().expect("a text").to_owned()
     };
-    let config = content(format!("{OBSERVEE}/prometheus:local.file.config"));
+    let config = content(format!("{OBSERVEE}/prometheus:local.file.config[\"0\"]"));
     let config = crate::parse("c".as_ref(), &config)
         .expect("YAML")
         .to_value();
@@ -289,6 +290,20 @@ fn rendered_files_are_what_their_readers_expect() {
     let labels = global["external_labels"].as_map().expect("labels");
     assert_eq!(labels["cluster"], "local-demo-eu-west-3-observee".into());
     assert_eq!(labels.len(), 3);
+    let door = content(format!("{FEDERATION}:local.file.doors[\"0\"]"));
+    let door = crate::parse("d".as_ref(), &door).expect("YAML").to_value();
+    let door = door.as_map().expect("a map")["endpoints"]
+        .as_list()
+        .expect("a list")[0]
+        .as_map()
+        .expect("a map")
+        .clone();
+    assert_eq!(door["address"], "127.0.0.1:1".into());
+    assert_eq!(door["strict"], true.into());
+    assert_eq!(
+        door["client_config"].as_map().expect("a map")["server_name"],
+        "thanos-sidecar.observee.eu-west-3.demo.tks.internal".into()
+    );
     let endpoints = content(format!("{FEDERATION}:local.file.endpoint"));
     let querier = format!("- address: \"{FEDERATION}:local.process.querier/grpc:1\"\n");
     let store = format!("- address: \"{FEDERATION}:local.process.store/grpc:1\"\n");
@@ -297,7 +312,7 @@ fn rendered_files_are_what_their_readers_expect() {
         "{OBSERVER}/prometheus:local.file.node_exporter_targets"
     ));
     assert!(!skipped.contains("job"), "{skipped}");
-    let targets = content(format!("{OBSERVER}/prometheus:local.file.targets"));
+    let targets = content(format!("{OBSERVER}/prometheus:local.file.targets[\"0\"]"));
     let targets = crate::parse("t".as_ref(), &targets)
         .expect("YAML")
         .to_value();
@@ -347,6 +362,71 @@ fn a_third_cluster_only_adds() {
 }
 
 #[test]
+fn a_second_replica_adds_and_leaves_the_first_alone() {
+    let tree = Tree::demo();
+    let before = tree.stack();
+    let two = "role: observee\nprometheus: { replicas: 2 }\n";
+    tree.write("local/eu-west-3/observee/cluster.yaml", two);
+    let after = tree.stack();
+    let (old, new) = (Applied::all(&before), Applied::all(&after));
+    // What has the host in it: with two replicas the first has one of its own.
+    let renamed = [
+        "tls.certificate.server",
+        "local.ingress.ingress",
+        "local.file.doors",
+    ];
+    for resource in &before.resources {
+        let address = &resource.address;
+        assert!(new.0.contains_key(address), "{address}");
+        if !renamed
+            .iter()
+            .any(|kind| address.to_string().contains(kind))
+        {
+            assert_eq!(old.0[address], new.0[address], "{address}");
+        }
+    }
+    let of = |address: String| new.properties(&after, &address);
+    for replica in ["0", "1"] {
+        let pod = format!("prometheus-kube-prometheus-stack-prometheus-{replica}");
+        let config = of(format!(
+            "{OBSERVEE}/prometheus:local.file.config[\"{replica}\"]"
+        ));
+        let label = format!("prometheus_replica: \"{pod}\"");
+        assert!(
+            config["content"]
+                .as_text()
+                .expect("a text")
+                .contains(&label)
+        );
+        let sidecar = of(format!(
+            "{OBSERVEE}/prometheus:local.process.sidecar[\"{replica}\"]"
+        ));
+        assert_eq!(sidecar["name"], pod.into());
+        let host = format!("thanos-sidecar-{replica}.observee.eu-west-3.demo.tks.internal");
+        let door = of(format!("{FEDERATION}:local.file.doors[\"{replica}\"]"));
+        assert!(door["content"].as_text().expect("a text").contains(&host));
+        let ingress = format!("{OBSERVEE}/ingress:local.ingress.ingress[\"{replica}\"]");
+        assert_eq!(of(ingress.clone())["host"], host.into());
+        let sidecar = format!("{OBSERVEE}/prometheus:local.process.sidecar[\"{replica}\"]");
+        assert!(depends_on(&after, &ingress).contains(&sidecar));
+    }
+}
+
+#[test]
+fn the_number_of_replicas_is_written_out() {
+    for wrong in ["0", "10", "two", "${value.tags.n}", "[2]"] {
+        let tree = Tree::demo();
+        let text = format!("role: observee\nprometheus:\n  replicas: {wrong}\n");
+        tree.write("local/eu-west-3/observee/cluster.yaml", &text);
+        let mistakes = tree.mistakes();
+        assert!(
+            mistakes[0].starts_with("local/eu-west-3/observee/cluster.yaml:3:13 `prometheus.replicas` is a number from 1 to 9"),
+            "{mistakes:?}"
+        );
+    }
+}
+
+#[test]
 fn inputs_are_merged_from_module_to_cluster() {
     let tree = Tree::demo();
     tree.write(
@@ -364,7 +444,7 @@ fn inputs_are_merged_from_module_to_cluster() {
     let of = |cluster: &str| {
         applied.properties(
             &stack,
-            &format!("{cluster}/prometheus:local.process.prometheus"),
+            &format!("{cluster}/prometheus:local.process.prometheus[\"0\"]"),
         )
     };
     let (observer, observee) = (of(OBSERVER), of(OBSERVEE));
@@ -375,7 +455,10 @@ fn inputs_are_merged_from_module_to_cluster() {
             .into_iter()
             .collect()
     );
-    let config = applied.properties(&stack, &format!("{OBSERVEE}/prometheus:local.file.config"));
+    let config = applied.properties(
+        &stack,
+        &format!("{OBSERVEE}/prometheus:local.file.config[\"0\"]"),
+    );
     assert!(
         config["content"]
             .as_text()
@@ -616,11 +699,9 @@ fn overrides_reach_the_unit_of_one_peer() {
     );
     let stack = tree.stack();
     let applied = Applied::all(&stack);
-    let querier = applied.properties(&stack, &format!("{FEDERATION}:local.process.querier"));
-    assert_eq!(
-        querier["flags"].as_map().expect("flags")["endpoint-strict"],
-        "example.com:443".into()
-    );
+    let door = applied.properties(&stack, &format!("{FEDERATION}:local.file.doors[\"0\"]"));
+    let door = door["content"].as_text().expect("a text");
+    assert!(door.contains("- address: \"example.com:443\"\n"), "{door}");
 }
 
 fn repository(fleet: &str) -> PathBuf {
@@ -654,10 +735,10 @@ fn another_platform_keeps_every_name() {
         querier["name"],
         "thanos-tls-querier-observee-query-0".into()
     );
-    assert_eq!(
-        querier["flags"].as_map().expect("flags")["grpc-client-server-name"],
-        "thanos-sidecar.thanos.teks-tg.clusterfrak-dynamics.io".into()
-    );
+    let address = "pio/eu-west-1/observer/federation/observee:local.file.doors[\"0\"]";
+    let door = applied.properties(&local, address);
+    let host = "server_name: \"thanos-sidecar.thanos.teks-tg.clusterfrak-dynamics.io\"";
+    assert!(door["content"].as_text().expect("a text").contains(host));
 }
 
 #[test]

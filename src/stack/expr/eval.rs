@@ -269,10 +269,30 @@ fn walk<W: World>(
     for (index, step) in steps.iter().enumerate() {
         match &step.kind {
             StepKind::Member(name) => item = member(world, item, name, &step.position)?,
+            StepKind::Index(index) => match key(world, index)? {
+                Ok(name) => item = member(world, item, &name, &step.position)?,
+                Err(unknown) => return Ok(Item::Value(Value::Unknown(unknown))),
+            },
             StepKind::Star => return star(world, item, step, &steps[index + 1..]),
         }
     }
     Ok(item)
+}
+
+/// The name of a member that an expression gives, or what it waits for.
+fn key<W: World>(world: &W, index: &Expr) -> Outcome<Result<String, Unknown>> {
+    match expr_value(world, index)? {
+        Value::String(name) => Ok(Ok(name)),
+        Value::Int(number) => Ok(Ok(number.to_string())),
+        Value::Unknown(unknown) => Ok(Err(unknown)),
+        value => {
+            let message = format!("{} is no name of a member", value.type_name());
+            let mistake = Diagnostic::at(index.position.clone(), message);
+            Err(Failure::wrong(mistake.help(
+                "in brackets stands a text or a whole number; lists are read with `.*`",
+            )))
+        }
+    }
 }
 
 fn member<W: World>(

@@ -4,7 +4,7 @@
 //! expression = and { "||" and }            and    = equal { "&&" equal }
 //! equal      = else [ ( "==" | "!=" ) else ]
 //! else       = unary { "??" unary }        unary  = "!" unary | path | literal
-//! path       = name { "." member | ".*" | "[" quoted "]" }
+//! path       = name { "." member | ".*" | "[" expression "]" }
 //! literal    = quoted | number | "true" | "false" | "null"
 //! ```
 //!
@@ -12,6 +12,7 @@
 //!   `$${` is a literal `${`.
 //! * A member of null is null. A member that a map does not have is an error, which `??` turns into its right side; a name that
 //!   cannot exist (an undeclared input, a field that clusters do not have) is an error in any case.
+//! * In brackets stands a member's name: `a["b"]`, or what gives it, as in `resource.sidecar[each.key]`.
 //! * `.*` gives the members of a list, or the values of a map in key order; what follows is applied to each. Members that turn out
 //!   null are dropped, and a second `.*` flattens.
 //! * Unknown and secret values spread: text with a secret in it is a secret, text with an unknown in it waits for the same.
@@ -61,6 +62,8 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 pub(crate) enum StepKind {
     Member(String),
+    /// The member whose name the expression gives.
+    Index(Box<Expr>),
     Star,
 }
 

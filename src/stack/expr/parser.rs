@@ -157,21 +157,17 @@ impl Parser<'_> {
         let mut steps = Vec::new();
         let mut end = range.end;
         loop {
-            let token = if self.skip(&TokenKind::Dot) {
+            let (kind, range) = if self.skip(&TokenKind::Dot) {
                 self.member()?
             } else if self.skip(&TokenKind::Open) {
                 self.bracketed()?
             } else {
                 break;
             };
-            end = token.range.end;
-            let kind = match token.kind {
-                TokenKind::Name(name) | TokenKind::Quoted(name) => StepKind::Member(name),
-                _ => StepKind::Star,
-            };
+            end = range.end;
             steps.push(Step {
                 kind,
-                position: (self.place)(token.range),
+                position: (self.place)(range),
             });
         }
         let position = (self.place)(range.start..end);
@@ -181,10 +177,11 @@ impl Parser<'_> {
         })
     }
 
-    fn member(&mut self) -> Result<Token, SyntaxError> {
+    fn member(&mut self) -> Result<(StepKind, Range<usize>), SyntaxError> {
         let token = self.take();
         match token.kind {
-            TokenKind::Name(_) | TokenKind::Star => Ok(token),
+            TokenKind::Name(name) => Ok((StepKind::Member(name), token.range)),
+            TokenKind::Star => Ok((StepKind::Star, token.range)),
             _ => Err(SyntaxError::new(
                 token.range,
                 "expected a name or `*` after the dot",
@@ -192,19 +189,31 @@ impl Parser<'_> {
         }
     }
 
-    fn bracketed(&mut self) -> Result<Token, SyntaxError> {
-        let token = self.take();
-        if !matches!(token.kind, TokenKind::Quoted(_)) {
-            return Err(
-                SyntaxError::new(token.range, "expected a text in quotes after `[`")
-                    .help("a member is `a.b` or `a[\"b\"]`; lists are read with `.*`"),
-            );
+    fn bracketed(&mut self) -> Result<(StepKind, Range<usize>), SyntaxError> {
+        let first = self.tokens[self.next].clone();
+        let digits = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        let names = match &first.kind {
+            TokenKind::Quoted(_) => true,
+            TokenKind::Name(name) => !digits(name),
+            _ => false,
+        };
+        if !names {
+            return Err(SyntaxError::new(
+                first.range,
+                "expected a text in quotes or a path after `[`",
+            )
+            .help("a member is `a.b`, `a[\"b\"]` or `a[each.key]`; lists are read with `.*`"));
         }
+        let index = self.or()?;
         let close = self.take();
         if close.kind != TokenKind::Close {
             return Err(SyntaxError::new(close.range, "expected `]`"));
         }
-        Ok(token)
+        let range = first.range.start..close.range.start;
+        Ok(match index.kind {
+            ExprKind::Literal(Value::String(name)) => (StepKind::Member(name), first.range),
+            _ => (StepKind::Index(Box::new(index)), range),
+        })
     }
 }
 

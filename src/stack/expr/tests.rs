@@ -48,6 +48,9 @@ fn world() -> World {
             "odd",
             map(&[("a.b c", "quoted".into()), ("nothing", Value::Null)]),
         ),
+        ("key", "a".into()),
+        ("field", "http".into()),
+        ("number", Value::Int(7)),
         ("yes", Value::Bool(true)),
         ("no", Value::Bool(false)),
         ("later", Value::unknown("r.x")),
@@ -101,6 +104,33 @@ fn a_whole_expression_keeps_its_type() {
         ("${'text'}", "text".into()),
     ] {
         assert_eq!(good(text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn brackets_take_what_gives_a_name() {
+    for (text, wanted) in [
+        ("${units[key].http}", Value::from("a:1")),
+        ("${units[odd.nothing ?? 'z'].http}", "z:1".into()),
+        ("${units[number] ?? 'none'}", "none".into()),
+        ("${units.*[field]}", ["a:1", "z:1"].into_iter().collect()),
+    ] {
+        assert_eq!(good(text), wanted, "{text}");
+    }
+    assert!(matches!(good("${units[later].http}"), Value::Unknown(_)));
+    for (text, message) in [
+        ("${units[kye]}", "unknown name `kye`"),
+        ("${units[odd.nothing]}", "null is no name of a member"),
+        ("${units[observers.*.id]}", "a list is no name of a member"),
+        ("${units[key}", "expected `]`"),
+        ("${units[]}", "expected a text in quotes or a path"),
+    ] {
+        let mistake = bad(text);
+        assert!(
+            mistake.message.contains(message),
+            "{text}: {}",
+            mistake.message
+        );
     }
 }
 
@@ -274,10 +304,14 @@ mod hostile {
 
     #[test]
     fn deep_nesting_is_refused() {
-        let text = format!("'${{{}yes}}'", "!".repeat(100_001));
-        let node = parse("t".as_ref(), &text).expect("YAML");
-        let mut mistakes = Vec::new();
-        let _ = Term::compile(&node, &mut mistakes);
-        assert_eq!(mistakes.len(), 1);
+        for deep in ["!", "yes[", "yes ?? "] {
+            let text = format!("'${{{}yes}}'", deep.repeat(100_001));
+            let node = parse("t".as_ref(), &text).expect("YAML");
+            let mut mistakes = Vec::new();
+            let _ = Term::compile(&node, &mut mistakes);
+            assert_eq!(mistakes.len(), 1);
+        }
+        let (open, close) = ("odd[".repeat(150), "]".repeat(150));
+        assert!(!bad(&format!("${{{open}odd{close}}}")).message.is_empty());
     }
 }

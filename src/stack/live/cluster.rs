@@ -1,5 +1,7 @@
 //! One cluster: its layers, what they come to, its role and its names.
 
+use std::ops::RangeInclusive;
+
 use super::check::{self, Kind, listed};
 use super::find::CLUSTER_FILE;
 use super::format::{Format, is_domain, is_name};
@@ -9,7 +11,10 @@ use crate::module::PLATFORMS;
 use crate::names::{Names, Naming, Parts};
 use crate::reading::Chain;
 use crate::schema::FLEET_ONLY;
-use crate::{Diagnostic, Diagnostics, Node, NodeValue, Position};
+use crate::{Diagnostic, Diagnostics, Node, NodeValue, Position, Value};
+
+/// How many replicas a Prometheus can have: keys of one digit are in the order of their numbers.
+const REPLICAS: RangeInclusive<u8> = 1..=9;
 
 /// Where a fleet runs that does not say where: on this machine.
 pub(crate) const DEFAULT_PLATFORM: &str = "local";
@@ -121,6 +126,7 @@ impl Reader<'_> {
             return None;
         }
         let bucket = merged.at(&["objstore", "bucket"]).and_then(Node::as_str);
+        let replicas = said.replicas()?;
         let names = Names::derive(&Parts {
             naming,
             prefix: &prefix,
@@ -130,8 +136,11 @@ impl Reader<'_> {
             domain: &domain,
             observed: role == OBSERVEE,
             bucket,
+            replicas,
         });
-        said.host_fits(&names.sidecar_host)?;
+        for host in names.replicas.iter().map(|replica| &replica.host) {
+            said.host_fits(host)?;
+        }
         Some(names)
     }
 }
@@ -196,6 +205,32 @@ impl<'a> Said<'a, '_> {
                 .help("set `domain` in fleet.yaml, for example `domain: thanos.example.com`"),
         );
         None
+    }
+
+    /// `prometheus.replicas`: names follow from it, so it must be written out.
+    fn replicas(&mut self) -> Option<u8> {
+        let Some(node) = self.merged.at(&["prometheus", "replicas"]) else {
+            return Some(1);
+        };
+        let replicas = match node.to_value() {
+            Value::Null => Some(1),
+            Value::Int(number) => u8::try_from(number)
+                .ok()
+                .filter(|number| REPLICAS.contains(number)),
+            _ => None,
+        };
+        if replicas.is_none() {
+            let message = format!(
+                "`prometheus.replicas` is a number from {} to {}",
+                REPLICAS.start(),
+                REPLICAS.end()
+            );
+            self.mistakes.push(
+                Diagnostic::at(node.position.clone(), message)
+                    .help("hosts and labels are named after it, so it is no expression either"),
+            );
+        }
+        replicas
     }
 
     fn host_fits(&mut self, host: &str) -> Option<()> {

@@ -16,7 +16,7 @@ pub struct Limits {
 }
 
 /// Samples that a chunk is counted as.
-pub(crate) const SAMPLES_PER_CHUNK: u64 = 120;
+pub const SAMPLES_PER_CHUNK: u64 = 120;
 
 /// A limit that was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub struct LimitError {
 
 /// One limit of one request.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub struct Limiter {
     limit: u64,
     used: AtomicU64,
     dropped: Counter,
@@ -37,7 +37,8 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     /// `dropped` counts the requests that fail by this limit, each once.
-    pub(crate) fn new(limit: u64, dropped: Counter) -> Self {
+    #[must_use]
+    pub fn new(limit: u64, dropped: Counter) -> Self {
         Self {
             limit,
             used: AtomicU64::new(0),
@@ -47,7 +48,10 @@ impl Limiter {
     }
 
     /// Takes `count` more.
-    pub(crate) fn reserve(&self, count: u64) -> Result<(), LimitError> {
+    ///
+    /// # Errors
+    /// [`LimitError`], when that is more than the limit.
+    pub fn reserve(&self, count: u64) -> Result<(), LimitError> {
         if self.limit == 0 {
             return Ok(());
         }

@@ -29,8 +29,7 @@ mod wire;
 
 pub use budget::{Budget, BudgetError};
 pub use error::ReadError;
-pub use limits::{LimitError, Limits};
-pub(crate) use limits::{Limiter, SAMPLES_PER_CHUNK};
+pub use limits::{LimitError, Limiter, Limits, SAMPLES_PER_CHUNK};
 pub use metrics::Metrics;
 pub use server::{GatewayInfo, GatewayServer, GatewayStore};
 pub use store::{BucketStore, Estimates, StoreConfig, SyncError};

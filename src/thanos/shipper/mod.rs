@@ -163,8 +163,11 @@ impl Shipper {
     /// # Errors
     /// The first [`ShipError`]; blocks before it are uploaded and recorded.
     pub async fn sync(&self, labels: &ExternalLabels) -> Result<usize, ShipError> {
-        self.metrics.dir_syncs.inc();
         let result = self.sync_all(labels).await;
+        // As Thanos counts: a pass that ended early is a failure only.
+        if matches!(&result, Ok(_) | Err(ShipError::Some { .. })) {
+            self.metrics.dir_syncs.inc();
+        }
         match &result {
             Ok(_) => {
                 let done = i64::from(self.options.upload_compacted);

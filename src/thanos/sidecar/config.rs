@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use net::tls::ServerTls;
 
+use super::client::HttpClient;
+use super::reloader::Reloads;
 use crate::shipper;
 
 /// The settings of a sidecar.
@@ -13,8 +15,12 @@ use crate::shipper;
 pub struct Config {
     /// `http://host:port`, with a path where Prometheus has a route prefix.
     pub prometheus_url: String,
+    pub prometheus_client: HttpClient,
     pub grpc_address: SocketAddr,
     pub http_address: SocketAddr,
+    /// How long calls in flight may take once the sidecar is told to stop; the same for HTTP.
+    pub grpc_grace: Duration,
+    pub http_grace: Duration,
     /// Plaintext when absent.
     pub grpc_server_tls: Option<ServerTls>,
     /// How long an upload waits for external labels.
@@ -28,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// Nothing is uploaded when absent.
     pub uploads: Option<Uploads>,
+    /// Nothing is reloaded where no file is named.
+    pub reloads: Reloads,
 }
 
 /// What a sidecar uploads of its Prometheus.
@@ -62,8 +70,11 @@ impl Default for Config {
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         Self {
             prometheus_url: "http://localhost:9090".to_owned(),
+            prometheus_client: HttpClient::default(),
             grpc_address: any(10901),
             http_address: any(10902),
+            grpc_grace: Duration::from_secs(120),
+            http_grace: Duration::from_secs(120),
             grpc_server_tls: None,
             ready_timeout: Duration::from_secs(600),
             get_config_interval: Duration::from_secs(30),
@@ -71,6 +82,7 @@ impl Default for Config {
             min_time: MinTime::default(),
             limits: Limits::default(),
             uploads: None,
+            reloads: Reloads::default(),
         }
     }
 }

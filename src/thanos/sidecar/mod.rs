@@ -5,10 +5,13 @@
 //! With a bucket, finished blocks are shipped to it meanwhile ([`crate::shipper`]).
 
 mod answers;
+mod client;
 mod config;
 mod frames;
+mod limits;
 mod prometheus;
 mod read;
+mod reloader;
 mod select;
 mod server;
 mod services;
@@ -16,6 +19,7 @@ mod state;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use net::metrics::Registry;
 use net::probe::Probe;
@@ -31,10 +35,13 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+pub use client::{ClientError, HttpClient};
 pub use config::{Config, Limits, MinTime, MinTimeError, Uploads};
 pub use prometheus::PrometheusError;
+pub use reloader::{ExpandError, Method, ReloadError, Reloads, SourceError};
 
 use prometheus::Prometheus;
+use reloader::Reloader;
 use server::Sidecar;
 use state::State;
 use upload::Upload;
@@ -46,19 +53,17 @@ pub enum Error {
         "no external labels configured on Prometheus server {url}, uniquely identifying external labels must be configured"
     )]
     NoExternalLabels { url: String },
-    #[error("cannot make an HTTP client for Prometheus {url}")]
-    Client {
-        url: String,
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     #[error(transparent)]
     Bucket(#[from] objstore::ConfigError),
     /// Prometheus would compact blocks away before they are uploaded.
     #[error("{0}")]
     Unfit(String),
     #[error("aborting as no external labels found after waiting {0:?}")]
-    NoLabelsInTime(std::time::Duration),
+    NoLabelsInTime(Duration),
     #[error(transparent)]
     Net(#[from] net::NetError),
 }
@@ -72,21 +77,20 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let probe = Probe::new("sidecar");
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
-    let prometheus = Prometheus::new(&config.prometheus_url).map_err(|source| Error::Client {
-        url: config.prometheus_url.clone(),
-        source,
-    })?;
+    let prometheus = Prometheus::new(&config.prometheus_url, &config.prometheus_client)?;
+    let reloader = Reloader::new(&config.reloads, prometheus.clone(), &registry);
     let state = Arc::new(State::new(prometheus, &config, &registry));
+    let sidecar = Sidecar::new(state.clone(), config.limits.clone(), &registry);
     let upload = Upload::open(&config, &registry)?;
 
     // Whichever part ends first ends the others.
     let all = shutdown.child_token();
     let admin = net::http::admin_router(probe.clone(), registry);
-    let http = net::http::serve(config.http_address, admin, all.clone());
+    let http = serve_http(&config, admin, all.clone());
     let routes = Routes::new(health_service);
     let work = serve_and_watch(
         &config,
-        state.clone(),
+        sidecar,
         Watched { probe, health },
         routes,
         all.clone(),
@@ -95,9 +99,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         all.cancel();
         result
     };
-    let (http, work, ship) = tokio::join!(
-        async { ended(http.await.map_err(Error::from)) },
+    let (http, work, reload, ship) = tokio::join!(
+        async { ended(http.await) },
         async { ended(work.await) },
+        async { ended(reloader.run(&all).await.map_err(Error::from)) },
         async {
             match &upload {
                 Some(upload) => ended(upload.run(&config, &state, &all).await),
@@ -105,7 +110,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             }
         }
     );
-    work.and(ship).and(http)
+    work.and(reload).and(ship).and(http)
 }
 
 /// Who is told about readiness.
@@ -117,15 +122,15 @@ struct Watched {
 
 async fn serve_and_watch(
     config: &Config,
-    state: Arc<State>,
+    sidecar: Sidecar,
     watched: Watched,
     routes: Routes,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let state = sidecar.state.clone();
     if !boot(config, &state, &watched, &shutdown).await? {
         return Ok(());
     }
-    let sidecar = Sidecar::new(state.clone(), config.limits.clone());
     let routes = routes
         .add_service(
             StoreServer::new(sidecar.clone())
@@ -138,8 +143,7 @@ async fn serve_and_watch(
         .add_service(MetadataServer::new(sidecar.clone()))
         .add_service(ExemplarsServer::new(sidecar.clone()))
         .add_service(StatusServer::new(sidecar));
-    let tls = config.grpc_server_tls.clone();
-    let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
+    let grpc = serve_grpc(config, routes, shutdown.clone());
     let watch = watch(config, &state, &watched, &shutdown);
     let (grpc, ()) = tokio::join!(
         async {
@@ -149,7 +153,37 @@ async fn serve_and_watch(
         },
         watch
     );
-    Ok(grpc?)
+    grpc
+}
+
+async fn serve_grpc(
+    config: &Config,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let tls = config.grpc_server_tls.clone();
+    let listener = net::port::listen(config.grpc_address).await?;
+    tracing::info!(address = %config.grpc_address, tls = tls.is_some(), "listening for serving gRPC");
+    let limits = graceful(config.grpc_grace);
+    Ok(net::grpc::serve_on(listener, tls, routes, limits, shutdown).await?)
+}
+
+async fn serve_http(
+    config: &Config,
+    router: axum::Router,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let listener = net::port::listen(config.http_address).await?;
+    tracing::info!(address = %config.http_address, "listening for requests and metrics");
+    net::http::serve_on(listener, router, graceful(config.http_grace), shutdown).await;
+    Ok(())
+}
+
+fn graceful(grace: Duration) -> net::Limits {
+    net::Limits {
+        grace,
+        ..net::Limits::default()
+    }
 }
 
 /// Waits for the first answer of Prometheus; `false` when asked to stop before.
@@ -175,7 +209,7 @@ async fn boot(
                 });
             }
             Err(error) => {
-                tracing::warn!(err = %Chain(&error), "failed to fetch initial external labels. Is Prometheus running? Retrying");
+                tracing::warn!(err = %net::log::chain(&error), "failed to fetch initial external labels. Is Prometheus running? Retrying");
             }
         }
         tokio::select! {
@@ -211,14 +245,15 @@ async fn watch(config: &Config, state: &State, watched: &Watched, shutdown: &Can
         report(watched, &refreshed).await;
     }
     watched.probe.not_ready("shutting down");
+    set_serving(&watched.health, false).await;
 }
 
 async fn report(watched: &Watched, refreshed: &Result<(), PrometheusError>) {
     match refreshed {
         Ok(()) => watched.probe.ready(),
         Err(error) => {
-            tracing::warn!(err = %Chain(error), "heartbeat failed");
-            watched.probe.not_ready(Chain(error));
+            tracing::warn!(err = %net::log::chain(error), "heartbeat failed");
+            watched.probe.not_ready(net::log::chain(error));
         }
     }
     set_serving(&watched.health, refreshed.is_ok()).await;
@@ -231,19 +266,4 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
         ServingStatus::NotServing
     };
     health.set_service_status("", status).await;
-}
-
-/// An error with its causes, on one line.
-struct Chain<'e>(&'e dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::answers;
+use super::client::{ClientError, HttpClient};
 use super::frames::FrameError;
 use super::select::selector;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOWEST_TIME: &str = "prometheus_tsdb_lowest_timestamp_seconds";
 /// The years 1 to 9999, in milliseconds: what Prometheus's HTTP API takes for times.
 const API_TIMES: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
@@ -50,13 +50,22 @@ pub enum PrometheusError {
     Late { url: String, limit: Duration },
     #[error("no external labels configured")]
     NoExternalLabels,
+    #[error(transparent)]
+    Client(#[from] ClientError),
     #[error("{0}")]
     Limit(String),
 }
 
+impl PrometheusError {
+    /// A call that takes too much of something.
+    pub(super) fn over(what: &str, error: &store::bucket::LimitError) -> Self {
+        Self::Limit(format!("failed to send {what}: {error}"))
+    }
+}
+
 impl From<PrometheusError> for tonic::Status {
     fn from(error: PrometheusError) -> Self {
-        let text = super::Chain(&error).to_string();
+        let text = net::log::chain(&error);
         match error {
             PrometheusError::Limit(_) => Self::resource_exhausted(text),
             PrometheusError::Status {
@@ -72,24 +81,29 @@ impl From<PrometheusError> for tonic::Status {
 
 type Result<T> = std::result::Result<T, PrometheusError>;
 
+/// Of `/api/v1/status/runtimeinfo`, what concerns the configuration.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RuntimeInfo {
+    pub(crate) reload_config_success: bool,
+    /// Of the last success, in whole seconds.
+    pub(crate) last_config_time: jiff::Timestamp,
+}
+
 /// A client of one Prometheus.
 #[derive(Clone, Debug)]
 pub(crate) struct Prometheus {
     base: String,
     client: Client,
+    config: HttpClient,
 }
 
 impl Prometheus {
-    pub(crate) fn new(url: &str) -> std::result::Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("tks/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        // An address that is none is found here, not at the first request.
-        client.get(url).build()?;
+    pub(crate) fn new(url: &str, config: &HttpClient) -> std::result::Result<Self, ClientError> {
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
-            client,
+            client: config.build(url)?,
+            config: config.clone(),
         })
     }
 
@@ -104,7 +118,9 @@ impl Prometheus {
     /// Sends, and takes nothing but success for an answer.
     pub(crate) async fn send(&self, request: RequestBuilder, path: &str) -> Result<Response> {
         let url = || self.url(path);
-        let response = request
+        let response = self
+            .config
+            .authorise(request)?
             .send()
             .await
             .map_err(|source| PrometheusError::Request {
@@ -132,6 +148,11 @@ impl Prometheus {
             Err(PrometheusError::Status { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What Prometheus says of its last reload.
+    pub(crate) async fn runtime_info(&self) -> Result<RuntimeInfo> {
+        self.ask("/api/v1/status/runtimeinfo", &[]).await
     }
 
     /// The external labels that Prometheus runs with, sorted.

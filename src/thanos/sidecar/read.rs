@@ -13,15 +13,13 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use tsdb::chunk::XorAppender;
 
-use super::config::Limits;
 use super::frames::Frames;
+use super::limits::Allowance;
 use super::prometheus::{Prometheus, PrometheusError};
 
 const PATH: &str = "/api/v1/read";
 /// The most samples in a chunk that is made here, as Prometheus cuts them.
 const CHUNK_SAMPLES: usize = 120;
-/// What a chunk counts as against the limit of samples.
-const COUNTED_SAMPLES: u64 = 120;
 /// The most bytes an answer of samples may have, packed or not, where no limit is set.
 const SAMPLED_LIMIT: usize = 1 << 30;
 
@@ -33,7 +31,7 @@ pub(crate) async fn read(
     prometheus: &Prometheus,
     range: (i64, i64),
     matchers: Vec<LabelMatcher>,
-    limits: &Limits,
+    limits: &Allowance,
     change: impl FnMut(&mut Vec<Label>) -> bool,
 ) -> Result<Vec<Series>> {
     let request = prometheus
@@ -46,8 +44,6 @@ pub(crate) async fn read(
     let url = prometheus.url(PATH);
     let mut taken = Taken {
         series: Vec::new(),
-        chunks: 0,
-        bytes: 0,
         limits,
         change,
     };
@@ -136,7 +132,7 @@ async fn sampled<C>(mut response: Response, url: String, taken: &mut Taken<'_, C
 where
     C: FnMut(&mut Vec<Label>) -> bool,
 {
-    let limit = match taken.limits.request_bytes {
+    let limit = match taken.limits.most_bytes {
         0 => SAMPLED_LIMIT,
         limit => limit,
     };
@@ -247,9 +243,7 @@ fn aggr_chunk(min_time: i64, max_time: i64, raw: Chunk) -> AggrChunk {
 /// Series taken so far, held to the limits.
 struct Taken<'l, C> {
     series: Vec<Series>,
-    chunks: u64,
-    bytes: usize,
-    limits: &'l Limits,
+    limits: &'l Allowance,
     change: C,
 }
 
@@ -258,50 +252,15 @@ impl<C: FnMut(&mut Vec<Label>) -> bool> Taken<'_, C> {
         if !(self.change)(&mut series.labels) {
             return Ok(());
         }
-        self.chunks += series.chunks.len() as u64;
-        self.bytes += size(&series);
+        self.limits.content(&series)?;
         // A large series goes on in the next frame.
         match self.series.last_mut() {
             Some(last) if last.labels == series.labels => last.chunks.extend(series.chunks),
-            _ => self.series.push(series),
-        }
-        self.check()
-    }
-
-    fn check(&self) -> Result<()> {
-        let over = |what: &str, limit: &dyn std::fmt::Display| {
-            Err(PrometheusError::Limit(format!(
-                "exceeded {what} limit of {limit} for one request"
-            )))
-        };
-        let Limits {
-            request_series,
-            request_samples,
-            request_bytes,
-            ..
-        } = *self.limits;
-        if request_series > 0 && self.series.len() as u64 > request_series {
-            return over("series", &request_series);
-        }
-        if request_samples > 0 && self.chunks.saturating_mul(COUNTED_SAMPLES) > request_samples {
-            return over("samples", &request_samples);
-        }
-        if request_bytes > 0 && self.bytes > request_bytes {
-            return over("bytes", &request_bytes);
+            _ => {
+                self.limits.series(1)?;
+                self.series.push(series);
+            }
         }
         Ok(())
     }
-}
-
-/// Bytes that a series holds, about.
-fn size(series: &Series) -> usize {
-    let labels: usize = series
-        .labels
-        .iter()
-        .map(|l| 48 + l.name.len() + l.value.len())
-        .sum();
-    let data = |chunk: &AggrChunk| {
-        size_of::<AggrChunk>() + chunk.raw.as_ref().map_or(0, |raw| raw.data.len())
-    };
-    labels + series.chunks.iter().map(data).sum::<usize>()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use model::Matcher;
+use net::metrics::Registry;
 use proto::info::info_server::Info;
 use proto::info::{
     ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, RulesInfo, StatusInfo, StoreInfo,
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
 use super::config::Limits;
+use super::limits::Allowances;
 use super::read;
 use super::state::State;
 
@@ -31,16 +33,16 @@ const FRAME_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Sidecar {
     pub(super) state: Arc<State>,
-    limits: Limits,
+    limits: Allowances,
     turns: Arc<Semaphore>,
 }
 
 impl Sidecar {
-    pub(crate) fn new(state: Arc<State>, limits: Limits) -> Self {
+    pub(crate) fn new(state: Arc<State>, limits: Limits, registry: &Registry) -> Self {
         let turns = Arc::new(Semaphore::new(limits.concurrent_requests.max(1)));
         Self {
             state,
-            limits,
+            limits: Allowances::new(limits, registry),
             turns,
         }
     }
@@ -82,7 +84,14 @@ impl Sidecar {
                 .await?
         } else {
             let asked = matchers::to_wire(&matchers);
-            read::read(&self.state.prometheus, range, asked, &self.limits, change).await?
+            read::read(
+                &self.state.prometheus,
+                range,
+                asked,
+                &self.limits.one(),
+                change,
+            )
+            .await?
         };
         labels::sort_series(&mut series);
         Ok(series)
@@ -96,11 +105,7 @@ impl Sidecar {
         mut change: impl FnMut(&mut Vec<Label>) -> bool,
     ) -> Result<Vec<Series>, Status> {
         let sets = self.state.prometheus.series(matchers, range, limit).await?;
-        let most = self.limits.request_series;
-        if most > 0 && sets.len() as u64 > most {
-            let text = format!("exceeded series limit of {most} for one request");
-            return Err(Status::resource_exhausted(text));
-        }
+        self.limits.one().series(sets.len())?;
         let mut unique = BTreeSet::new();
         for set in sets {
             let mut set = set

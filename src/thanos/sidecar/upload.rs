@@ -8,9 +8,9 @@ use net::metrics::Registry;
 use objstore::Bucket;
 use tokio_util::sync::CancellationToken;
 
+use super::Error;
 use super::config::{Config, Uploads};
 use super::state::State;
-use super::{Chain, Error};
 use crate::shipper::{ExternalLabels, Shipper};
 
 /// Between two looks for external labels.
@@ -73,7 +73,7 @@ impl Upload {
         match self.shipper.sync(&labels(state)).await {
             Ok(0) => {}
             Ok(uploaded) => tracing::info!(uploaded, "uploaded blocks"),
-            Err(error) => tracing::warn!(err = %Chain(&error), "failed to sync blocks"),
+            Err(error) => tracing::warn!(err = %net::log::chain(&error), "failed to sync blocks"),
         }
     }
 

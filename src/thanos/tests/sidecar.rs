@@ -36,6 +36,8 @@ const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.Chunke
 #[derive(Default)]
 struct Script {
     down: bool,
+    /// Remote read never ends.
+    hangs: bool,
     external: &'static str,
     read_type: &'static str,
     read_body: Vec<u8>,
@@ -69,6 +71,9 @@ async fn config(State(script): State<Shared>) -> Response {
 }
 
 async fn read(State(script): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if script.lock().hangs {
+        return std::future::pending().await;
+    }
     let mut script = script.lock();
     assert_eq!(
         headers[header::CONTENT_TYPE],
@@ -153,6 +158,7 @@ async fn start_for(
         prometheus_url: format!("http://{prometheus}/"),
         grpc_address,
         http_address,
+        grpc_grace: Duration::from_millis(200),
         get_config_interval: Duration::from_millis(20),
         get_config_timeout: Duration::from_secs(5),
         limits,
@@ -528,7 +534,30 @@ async fn what_exceeds_a_limit_is_refused() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(
         status.message(),
-        "exceeded series limit of 1 for one request"
+        "failed to send series: limit 1 violated (got 2)"
+    );
+    let metrics = sidecar.metrics().await;
+    for (reason, refused) in [("series", 1), ("chunks", 0)] {
+        let dropped =
+            format!("thanos_store_selects_dropped_total{{reason=\"{reason}\"}} {refused}\n");
+        assert!(metrics.contains(&dropped), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_counts_as_its_most_samples() {
+    let limits = Limits {
+        request_samples: 130,
+        ..Limits::default()
+    };
+    let sidecar = start(scripted(EXTERNAL), limits).await.ready(true).await;
+    sidecar.answer(&[(&[("job", "a")], 5)]);
+    assert_eq!(sidecar.collect(request(&[up()])).await.unwrap().len(), 1);
+    sidecar.answer(&[(&[("job", "a")], 5), (&[("job", "b")], 5)]);
+    let status = sidecar.collect(request(&[up()])).await.unwrap_err();
+    assert_eq!(
+        status.message(),
+        "failed to send samples: limit 130 violated (got 240)"
     );
 }
 
@@ -570,10 +599,36 @@ async fn a_sidecar_waits_for_prometheus_and_notices_when_it_goes_and_returns() {
             .await
             .contains("thanos_sidecar_prometheus_up 0")
     );
+    let not_serving = || async { serving(&sidecar).await.unwrap() == 2 };
+    for _ in 0..100 {
+        if not_serving().await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(not_serving().await, "gRPC's health says the same");
     script.lock().down = false;
     let sidecar = sidecar.ready(true).await;
     sidecar.stop.cancel();
     assert!(sidecar.sidecar.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_end_holds_up_the_end_for_its_grace_period() {
+    let script = scripted(EXTERNAL);
+    script.lock().hangs = true;
+    let sidecar = start(script, Limits::default()).await.ready(true).await;
+    let (stop, channel) = (sidecar.stop.clone(), sidecar.channel.clone());
+    let call =
+        tokio::spawn(async move { StoreClient::new(channel).series(request(&[up()])).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let told = std::time::Instant::now();
+    stop.cancel();
+    sidecar.sidecar.await.unwrap().unwrap();
+    let held_up = told.elapsed();
+    assert!(held_up >= Duration::from_millis(200), "{held_up:?}");
+    assert!(held_up < Duration::from_secs(5), "{held_up:?}");
+    call.abort();
 }
 
 #[tokio::test]

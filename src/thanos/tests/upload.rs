@@ -133,19 +133,40 @@ impl Scene {
         );
     }
 
+    /// Says of all blocks that they were compacted, as those of a Prometheus that did so before.
+    fn compacted(&self) {
+        for entry in fs::read_dir(self.data()).unwrap() {
+            let meta = entry.unwrap().path().join("meta.json");
+            if let Ok(text) = fs::read_to_string(&meta) {
+                fs::write(&meta, text.replace("\"level\": 1", "\"level\": 2")).unwrap();
+            }
+        }
+    }
+
     /// Our sidecar, uploading to a bucket.
     fn sidecar(&self, bucket: &str) -> (JoinHandle<Result<(), Error>>, CancellationToken) {
+        self.sidecar_at(free(), bucket, false)
+    }
+
+    fn sidecar_at(
+        &self,
+        http_address: SocketAddr,
+        bucket: &str,
+        upload_compacted: bool,
+    ) -> (JoinHandle<Result<(), Error>>, CancellationToken) {
         let bucket = objstore::Config::parse(bucket).unwrap();
+        let mut uploads = Uploads {
+            // So long that only the first look and the last one happen.
+            interval: Duration::from_secs(3600),
+            ..Uploads::new(bucket, self.data())
+        };
+        uploads.shipper.upload_compacted = upload_compacted;
         let config = Config {
             prometheus_url: format!("http://{}", self.prometheus),
             grpc_address: free(),
-            http_address: free(),
+            http_address,
             get_config_interval: Duration::from_millis(200),
-            uploads: Some(Uploads {
-                // So long that only the first look and the last one happen.
-                interval: Duration::from_secs(3600),
-                ..Uploads::new(bucket, self.data())
-            }),
+            uploads: Some(uploads),
             ..Config::default()
         };
         let stop = CancellationToken::new();
@@ -254,6 +275,82 @@ async fn uploads_are_those_of_a_real_sidecar_byte_for_byte() {
         &["tsdb", "analyze", &ours.display().to_string()],
     );
     assert!(analysis.contains("\nSeries: 5\n"), "{analysis}");
+}
+
+/// What a sidecar says of its uploads: dir_syncs, dir_sync_failures, uploads, upload_compacted_done and more.
+async fn shipper(http: SocketAddr) -> BTreeMap<String, f64> {
+    let Ok(answer) = reqwest::get(format!("http://{http}/metrics")).await else {
+        return BTreeMap::new();
+    };
+    let text = answer.text().await.unwrap();
+    let samples = text.lines().filter_map(|line| {
+        let (name, value) = line.strip_prefix("thanos_shipper_")?.rsplit_once(' ')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    });
+    samples.collect()
+}
+
+/// [`shipper`], once the first look is over.
+async fn looked(http: SocketAddr) -> BTreeMap<String, f64> {
+    for _ in 0..300 {
+        let said = shipper(http).await;
+        let over = said.get("upload_compacted_done") == Some(&1.0)
+            || said.get("dir_sync_failures_total") > Some(&0.0);
+        if over {
+            return said;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no look at the folder: {:?}", shipper(http).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compacted_blocks_are_uploaded_as_by_a_real_sidecar_unless_they_overlap() {
+    let Some(thanos) = peer("thanos") else {
+        return;
+    };
+    let Some(scene) = Scene::start(&EQUAL).await else {
+        return;
+    };
+    let at = |name: &str| scene.dir.path().join(name);
+    let both = async || {
+        let (ours, theirs) = (free(), free());
+        let (sidecar, stop) = scene.sidecar_at(ours, &folder(&at("ours")), true);
+        let _real = start(
+            &thanos,
+            &[
+                "sidecar".to_owned(),
+                format!("--prometheus.url=http://{}", scene.prometheus),
+                format!("--tsdb.path={}", scene.data().display()),
+                format!("--http-address={theirs}"),
+                format!("--grpc-address={}", free()),
+                "--shipper.meta-file-name=theirs.json".to_owned(),
+                "--shipper.upload-compacted".to_owned(),
+                format!("--objstore.config={}", folder(&at("theirs"))),
+            ],
+        );
+        let said = (looked(ours).await, looked(theirs).await);
+        stop.cancel();
+        sidecar.await.unwrap().unwrap();
+        said
+    };
+    scene.make_blocks(20);
+    scene.make_blocks(9);
+    scene.compacted();
+    let (ours, theirs) = both().await;
+    assert_eq!(ours, theirs);
+    assert_eq!(ours["upload_compacted_done"], 1.0);
+    assert_eq!(files(&at("ours")), files(&at("theirs")));
+
+    // The same times once more.
+    scene.make_blocks(9);
+    scene.compacted();
+    let before = files(&at("ours"));
+    let (ours, theirs) = both().await;
+    assert_eq!(ours, theirs);
+    assert_eq!(ours["upload_compacted_done"], 0.0);
+    assert_eq!(files(&at("ours")), before);
+    assert_eq!(files(&at("theirs")), before);
 }
 
 /// Thanos's own tools find every block and nothing wrong with any.

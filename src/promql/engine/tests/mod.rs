@@ -346,6 +346,18 @@ fn selects_say_what_is_needed() {
     let select = asked("up @ 100");
     assert_eq!((select.mint, select.maxt), (-199_999, 100_000));
     assert_eq!(asked("sum(up * 2)").hints.function, "");
+    // Subqueries: from the start of the window, not from the first step in it.
+    let select = asked("max_over_time(up[10m:7m])");
+    assert_eq!(select.mint, -299_999);
+    let select = asked("max_over_time(rate(up[1m] offset 30s)[5m:7m] offset 10s)");
+    assert_eq!(
+        select.mint,
+        600_000 - 10_000 - 300_000 - 30_000 - 60_000 + 1
+    );
+    let select = asked("max_over_time(max_over_time(up[2m:11s])[5m:7m])");
+    assert_eq!(select.mint, 600_000 - 300_000 - 120_000 - 300_000 + 1);
+    let select = asked("max_over_time(up[10m:7m] @ 1000)");
+    assert_eq!(select.mint, 1_000_000 - 600_000 - 300_000 + 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use thanos::shipper::Hash;
 use thanos::sidecar::{HttpClient, Method, MinTime, Reloads};

@@ -111,7 +111,7 @@ impl Lab {
     }
 
     /// A querier over one store: its URL.
-    fn querier(&self, whose: Whose, store: &str) -> (Running, String) {
+    fn querier(&self, whose: Whose, store: &str, flags: &[&str]) -> (Running, String) {
         let http = free_address();
         let (program, mut args) = match whose {
             Whose::Ours => (tks(), vec!["thanos".to_owned()]),
@@ -124,6 +124,7 @@ impl Lab {
             format!("--grpc-address={}", free_address()),
             "--query.replica-label=prometheus_replica".to_owned(),
         ]);
+        args.extend(flags.iter().map(ToString::to_string));
         let log = self.path(&format!("query-{}.log", http.replace([':', '.'], "-")));
         let running = Running::start(&program, &args, log);
         wait_ready(&http);

@@ -44,9 +44,16 @@ pub(super) fn label_sets(sets: &[Labels], symbols: &Symbols, warnings: Vec<Strin
 
 /// A `success` with the answer to a query. Notes on the query stand among the warnings, but only what a store
 /// could not give forbids to cache the answer.
-pub(super) fn answer(answer: Answer, stats: Option<Stats>) -> Response {
+pub(super) fn answer(
+    answer: Answer,
+    stats: Option<Stats>,
+    analysis: Option<&impl Serialize>,
+) -> Response {
     let has_warnings = !answer.warnings.is_empty();
     let mut pieces = Pieces::new(answer, stats);
+    if let Some(analysis) = analysis.and_then(|it| serde_json::to_string(it).ok()) {
+        pieces.analysis = analysis;
+    }
     let first = pieces.next().unwrap_or_default();
     let body = if pieces.is_over() {
         Body::from(first)
@@ -107,6 +114,8 @@ struct Pieces {
     symbols: Arc<Symbols>,
     rest: Rest,
     stats: Option<Stats>,
+    /// A JSON object.
+    analysis: String,
     warnings: Vec<String>,
 }
 
@@ -211,6 +220,7 @@ impl Pieces {
             symbols,
             rest: Rest::All(value),
             stats,
+            analysis: "{}".to_owned(),
             warnings,
         }
     }
@@ -298,7 +308,9 @@ impl Pieces {
             out.extend_from_slice(br#","stats":"#);
             stats.push(out);
         }
-        out.extend_from_slice(br#","analysis":{}}"#);
+        out.extend_from_slice(br#","analysis":"#);
+        out.extend_from_slice(self.analysis.as_bytes());
+        out.push(b'}');
         push_warnings(out, &self.warnings);
         out.extend_from_slice(b"}\n");
         self.rest = Rest::Nothing;
@@ -497,7 +509,7 @@ mod tests {
         let mut noted = answer_of(AnswerValue::Scalar(0, 1.0), Symbols::new(), Vec::new());
         noted.infos.push("PromQL info: x".to_owned());
         assert!(
-            !answer(noted, None)
+            !answer(noted, None, None::<&()>)
                 .headers()
                 .contains_key(header::CACHE_CONTROL)
         );

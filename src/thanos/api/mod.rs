@@ -4,6 +4,7 @@
 //! behind a [`Gate`], answers are written by [`json`], failures by [`error`].
 
 mod error;
+mod explain;
 mod gate;
 mod json;
 mod metadata;
@@ -41,7 +42,7 @@ pub use json::answer_json;
 use metrics::HttpMetrics;
 pub(crate) use query::millis;
 pub use query::{Asked, Stats, When};
-pub use source::{LabelSelect, Listing, Scope, Source};
+pub use source::{LabelSelect, Listing, Plan, Scope, Source};
 pub use tenancy::Tenancy;
 pub use tree::{Places, node_type, tree};
 
@@ -169,6 +170,20 @@ fn v1(http: &HttpMetrics, registry: &Registry) -> Router<Arc<Api>> {
         .route(
             "/query_range",
             http.observe("query_range", both(get(range.clone()).post(range))),
+        )
+        .route(
+            "/query_explain",
+            http.observe(
+                "query_explain",
+                both(get(explain::instant).post(explain::instant)),
+            ),
+        )
+        .route(
+            "/query_range_explain",
+            http.observe(
+                "query_range_explain",
+                both(get(explain::range).post(explain::range)),
+            ),
         )
         .route(
             "/series",

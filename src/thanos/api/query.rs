@@ -17,7 +17,7 @@ use super::json;
 pub use super::json::Stats;
 use super::params::{Params, Steps};
 use super::tenancy::Caller;
-use super::{Api, Scope};
+use super::{Api, Plan, Scope, explain};
 
 /// What the answer to a truncated request says.
 pub(super) const TRUNCATED: &str = "results truncated due to limit";
@@ -88,7 +88,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn parse(
+    pub(super) fn parse(
         api: &Api,
         params: &Params,
         when: When,
@@ -191,13 +191,35 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let limit = params.limit()?;
         let asked = Asked::parse(self, params, when, auto_resolution)?;
+        let analyze = matches!(params.get("analyze"), "1" | "true");
+        let told = analyze && params.get("engine") == "thanos";
+        let plan = told.then(|| self.plan(asked.clone()));
         let (mut answer, stats) = self.ask(asked).await?;
-        if matches!(params.get("analyze"), "1" | "true") {
+        if analyze && !told {
             answer.warnings.push(NOT_ANALYZABLE.to_owned());
         }
         truncate(&mut answer, limit);
         let wants_stats = !params.get("stats").is_empty();
-        Ok(json::answer(answer, wants_stats.then_some(stats)))
+        let analysis = plan.map(|plan| explain::analysis(&plan.expr, &plan.parts, &stats));
+        let stats = wants_stats.then_some(stats);
+        Ok(json::answer(answer, stats, analysis.as_ref()))
+    }
+
+    fn lookback_of(&self, asked: &Asked) -> i64 {
+        let of_resolution = || self.lookback(asked.scope.max_resolution);
+        asked.lookback.unwrap_or_else(of_resolution)
+    }
+
+    pub(super) fn plan(&self, asked: Asked) -> Plan {
+        let lookback = self.lookback_of(&asked);
+        let Asked {
+            expr,
+            when,
+            scope,
+            timeout,
+            ..
+        } = asked;
+        self.source.plan(expr, when, lookback, timeout, scope)
     }
 
     /// Evaluates a query as soon as there is a place for it. Dropping the future ends the work.
@@ -205,14 +227,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`] for whatever goes wrong.
     pub async fn ask(&self, asked: Asked) -> Result<(Answer, Stats), ApiError> {
-        let Asked {
-            expr,
-            when,
-            scope,
-            lookback,
-            timeout,
-        } = asked;
-        let lookback = lookback.unwrap_or_else(|| self.lookback(scope.max_resolution));
+        let (when, timeout, lookback) = (asked.when, asked.timeout, self.lookback_of(&asked));
         let engine = Engine::new(Options {
             lookback,
             max_samples: self.settings.max_samples,
@@ -220,7 +235,7 @@ impl Api {
             threads: threads(),
             ..Options::default()
         });
-        let (expr, source) = self.source.plan(expr, when, lookback, timeout, scope);
+        let Plan { expr, source, .. } = self.plan(asked);
         let arrived = Instant::now();
         let work = move |cancel: &Cancel| {
             let started = Instant::now();

@@ -1,6 +1,7 @@
 //! What the API asks: a querier's stores, or anything that answers as they do.
 
 use async_trait::async_trait;
+use std::fmt;
 use std::time::Duration;
 
 use model::{Matcher, Queryable, SelectError, Shard, Timestamp};
@@ -47,9 +48,26 @@ pub struct Listing {
     pub warnings: Vec<String>,
 }
 
+/// How a query is evaluated.
+pub struct Plan {
+    /// What is evaluated here.
+    pub expr: Expr,
+    /// Over these series.
+    pub source: Box<dyn Queryable>,
+    /// What is evaluated elsewhere, for selectors of [`promql::distribute::PART`].
+    pub parts: Vec<Expr>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.parts.iter().map(ToString::to_string).collect();
+        write!(f, "{} with {parts:?}", self.expr)
+    }
+}
+
 /// Has series, labels and a list of stores.
 #[async_trait]
-pub trait Source: std::fmt::Debug + Send + Sync + 'static {
+pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// The series in this scope; to be read on a compute thread.
     fn series(&self, scope: Scope) -> Box<dyn Queryable>;
 
@@ -61,8 +79,12 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
         _lookback: i64,
         _timeout: Duration,
         scope: Scope,
-    ) -> (Expr, Box<dyn Queryable>) {
-        (expr, self.series(scope))
+    ) -> Plan {
+        Plan {
+            expr,
+            source: self.series(scope),
+            parts: Vec::new(),
+        }
     }
 
     /// Label names of the selected series.

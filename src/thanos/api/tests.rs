@@ -965,3 +965,31 @@ async fn a_tenant_sees_its_own_data_only() {
     let refused = as_tenant(&app, "../b", "/api/v1/query?query=up").await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_plan_is_told_to_those_who_ask_for_the_engine_that_has_one() {
+    let app = plain();
+    let query = "sum%20by%20(job)%20(rate(up[5m]))%20%2B%201";
+    let path = format!("/api/v1/query_explain?query={query}");
+    assert_eq!(get(&app, &path).await.status(), StatusCode::BAD_REQUEST);
+    let plan = concat!(
+        r#"{"name":"[binary] +","children":["#,
+        r#"{"name":"[aggregate] sum by (job)","children":["#,
+        r#"{"name":"[function] rate","children":[{"name":"[matrixSelector] up[5m]"}]}]},"#,
+        r#"{"name":"[numberLiteral] 1"}]}"#,
+    );
+    let whole = format!("{{\"status\":\"success\",\"data\":{plan}}}\n");
+    assert_eq!(body(&app, &format!("{path}&engine=thanos")).await, whole);
+    let range = format!("/api/v1/query_range_explain?query={query}&start=0&end=60&step=10");
+    assert_eq!(body(&app, &format!("{range}&engine=thanos")).await, whole);
+    let analysed = format!("/api/v1/query?query={query}&time=100&engine=thanos&analyze=true");
+    let answer = body(&app, &analysed).await;
+    assert!(
+        answer.contains(r#""analysis":{"name":"[query]","executionTime":""#),
+        "{answer}"
+    );
+    assert!(
+        answer.contains(plan) && !answer.contains("not analyzable"),
+        "{answer}"
+    );
+}

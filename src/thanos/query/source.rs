@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tonic::{Code, Status};
 
 use super::remote;
-use crate::api::{LabelSelect, Listing, Scope, Source, When, millis};
+use crate::api::{LabelSelect, Listing, Plan, Scope, Source, When, millis};
 
 /// Everything behind a proxy.
 #[derive(Debug)]
@@ -43,18 +43,16 @@ impl Source for Stores {
         }
     }
 
-    fn plan(
-        &self,
-        expr: Expr,
-        when: When,
-        lookback: i64,
-        timeout: Duration,
-        scope: Scope,
-    ) -> (Expr, Box<dyn Queryable>) {
+    fn plan(&self, expr: Expr, when: When, lookback: i64, timeout: Duration, scope: Scope) -> Plan {
+        let here = |expr, source| Plan {
+            expr,
+            source,
+            parts: Vec::new(),
+        };
         // The protocol knows whole seconds only.
         let can_be_said = scope.shard.is_none() && lookback % 1000 == 0;
         let Some(mode) = self.distributed.as_ref().filter(|_| can_be_said) else {
-            return (expr, self.series(scope));
+            return here(expr, self.series(scope));
         };
         let call = QueryCall {
             query: String::new(),
@@ -67,8 +65,12 @@ impl Source for Stores {
         };
         let all = self.all(scope);
         match mode.divide(&self.proxy, &expr, when, call, &all) {
-            Some((expr, places)) => (expr, Box::new(places)),
-            None => (expr, Box::new(all)),
+            Some((expr, places)) => Plan {
+                expr,
+                parts: places.parts.clone(),
+                source: Box::new(places),
+            },
+            None => here(expr, Box::new(all)),
         }
     }
 

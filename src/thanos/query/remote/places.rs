@@ -33,7 +33,7 @@ pub(in crate::query) struct Places {
     proxy: Arc<Proxy>,
     runtime: Handle,
     places: Vec<Place>,
-    parts: Vec<Expr>,
+    pub(in crate::query) parts: Vec<Expr>,
     when: When,
     call: QueryCall,
     options: CallOptions,

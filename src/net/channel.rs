@@ -16,6 +16,7 @@ use tonic::{Code, Status, transport};
 use tower::{Service, ServiceExt as _};
 
 use crate::NetError;
+use crate::calls::Calls;
 use crate::grpc::connection;
 use crate::snappy::{self, Direction, Recoded};
 use crate::tls::ClientTls;
@@ -40,6 +41,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Channel {
     inner: Inner,
     compression: Compression,
+    calls: Option<Calls>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ impl Channel {
         Self {
             inner: Inner::One(inner),
             compression: Compression::None,
+            calls: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Channel {
         Self {
             inner: Inner::Group(Arc::default()),
             compression: Compression::None,
+            calls: None,
         }
     }
 
@@ -101,6 +105,13 @@ impl Channel {
         let members: Result<Vec<_>, NetError> = addresses.iter().map(member).collect();
         group.members.store(Arc::new(members?));
         Ok(())
+    }
+
+    /// The same connection, with its calls counted.
+    #[must_use]
+    pub fn counted(mut self, calls: Calls) -> Self {
+        self.calls = Some(calls);
+        self
     }
 
     /// The same connection, with messages compressed so.
@@ -172,6 +183,8 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let calls = self.calls.as_ref();
+        let call = calls.and_then(|calls| calls.start(request.uri().path()));
         if self.compression == Compression::Snappy {
             snappy::tell(request.headers_mut());
             request = request.map(|body| Body::new(Recoded::new(body, Direction::Compress)));
@@ -181,7 +194,16 @@ impl Service<Request<Body>> for Channel {
         let ready = std::mem::replace(&mut self.inner, next);
         let answer = ready.call(request);
         Box::pin(async move {
-            let mut answer = answer.await?;
+            let mut answer = match (answer.await, call) {
+                (Ok(answer), Some(call)) => call.answered(answer).map(Body::new),
+                (Ok(answer), None) => answer,
+                (Err(error), call) => {
+                    if let Some(mut call) = call {
+                        call.end(Code::Unavailable);
+                    }
+                    return Err(error);
+                }
+            };
             if !snappy::take(answer.headers_mut()) {
                 return Ok(answer);
             }

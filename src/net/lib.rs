@@ -9,6 +9,7 @@
 //! * [`ingress`]: the TLS gateway in front of a sidecar.
 
 mod accept;
+pub mod calls;
 pub mod channel;
 mod error;
 pub mod grpc;

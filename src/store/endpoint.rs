@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use model::Matcher;
+use net::calls::Calls;
 use net::channel::{Channel, Compression};
 use net::tls::ClientTls;
 use parking_lot::RwLock;
@@ -124,10 +125,14 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(spec: EndpointSpec) -> Result<Self, net::NetError> {
+    pub(crate) fn new(spec: EndpointSpec, calls: Option<Calls>) -> Result<Self, net::NetError> {
         let channel = match &spec.group {
             None => net::grpc::channel(&spec.address, spec.tls.as_ref())?,
             Some(_) => Channel::group(),
+        };
+        let channel = match calls {
+            Some(calls) => channel.counted(calls),
+            None => channel,
         };
         let endpoint = Self {
             channel: channel.compressed(spec.compression),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::join_all;
+use net::calls::Calls;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -39,17 +40,19 @@ impl Default for StoreSetConfig {
 #[derive(Debug)]
 pub struct StoreSet {
     config: StoreSetConfig,
+    calls: Option<Calls>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     changed: Notify,
     rounds: watch::Sender<u64>,
 }
 
 impl StoreSet {
-    /// A set without endpoints.
+    /// A set without endpoints, whose calls are counted if there is something to count them with.
     #[must_use]
-    pub fn new(config: StoreSetConfig) -> Arc<Self> {
+    pub fn new(config: StoreSetConfig, calls: Option<Calls>) -> Arc<Self> {
         Arc::new(Self {
             config,
+            calls,
             endpoints: ArcSwap::default(),
             changed: Notify::new(),
             rounds: watch::Sender::new(0),
@@ -65,7 +68,7 @@ impl StoreSet {
             let same = known.iter().find(|endpoint| endpoint.is(&spec));
             let endpoint = match same {
                 Some(endpoint) => endpoint.regroup(&spec).map(|()| endpoint.clone()),
-                None => Endpoint::new(spec).map(Arc::new),
+                None => Endpoint::new(spec, self.calls.clone()).map(Arc::new),
             };
             let endpoint = match endpoint {
                 Ok(endpoint) => endpoint,

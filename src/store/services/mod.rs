@@ -15,6 +15,7 @@ mod targets;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use net::calls::Method;
 use net::channel::Channel;
 use proto::info::InfoResponse;
 use proto::thanos::{Label, LabelSet, PartialResponseStrategy};
@@ -31,6 +32,39 @@ use crate::endpoint::Endpoint;
 use crate::feed::describe;
 use crate::labels;
 use crate::proxy::{CallOptions, Proxy};
+
+/// What components offer over gRPC, to be counted.
+pub const METHODS: &[Method] = &[
+    stream("thanos.Store", "Series"),
+    unary("thanos.Store", "LabelNames"),
+    unary("thanos.Store", "LabelValues"),
+    unary("thanos.info.Info", "Info"),
+    stream("thanos.Rules", "Rules"),
+    stream("thanos.Targets", "Targets"),
+    stream("thanos.Metadata", "MetricMetadata"),
+    stream("thanos.Exemplars", "Exemplars"),
+    stream("thanos.Status", "TSDBStatistics"),
+    stream("thanos.Query", "Query"),
+    stream("thanos.Query", "QueryRange"),
+    unary("grpc.health.v1.Health", "Check"),
+    stream("grpc.health.v1.Health", "Watch"),
+];
+
+const fn unary(service: &'static str, name: &'static str) -> Method {
+    Method {
+        service,
+        name,
+        streams: false,
+    }
+}
+
+const fn stream(service: &'static str, name: &'static str) -> Method {
+    Method {
+        service,
+        name,
+        streams: true,
+    }
+}
 
 /// Items that one service may give in all; more is refused, not held.
 const MAX_ITEMS: usize = 1_000_000;

@@ -167,7 +167,7 @@ fn spec(address: impl Into<String>) -> EndpointSpec {
 }
 
 async fn proxy_over(scripts: &[Script], config: ProxyConfig) -> Arc<Proxy> {
-    let stores = StoreSet::new(StoreSetConfig::default());
+    let stores = StoreSet::new(StoreSetConfig::default(), None);
     let mut specs = Vec::new();
     for script in scripts {
         specs.push(spec(start(script).await));
@@ -480,7 +480,7 @@ async fn a_querier_is_a_store_itself_and_answers_in_batches() {
     }
     assert_eq!(sizes, [64, 64, 64, 8]);
 
-    let stores = StoreSet::new(StoreSetConfig::default());
+    let stores = StoreSet::new(StoreSetConfig::default(), None);
     stores.set_endpoints(vec![spec(address)]);
     stores.update().await;
     let status = &stores.statuses()[0];
@@ -508,8 +508,8 @@ async fn endpoints_come_go_and_fail_as_their_info_says() {
         ..Default::default()
     };
     let (patient, hasty) = (
-        StoreSet::new(StoreSetConfig::default()),
-        StoreSet::new(config),
+        StoreSet::new(StoreSetConfig::default(), None),
+        StoreSet::new(config, None),
     );
     let dead = EndpointSpec {
         strict: true,

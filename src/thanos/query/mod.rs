@@ -21,9 +21,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
+use net::calls::Calls;
 use net::metrics::Registry;
 use net::probe::Probe;
 use net::{Limits, NetError};
+use store::services::METHODS;
 use store::{Proxy, ProxyConfig, StoreSet, StoreSetConfig};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -72,11 +74,12 @@ async fn serve(
 ) -> Result<(), Error> {
     let registry = Registry::new();
     let probe = Probe::new(COMPONENT);
-    let set = StoreSet::new(StoreSetConfig {
+    let times = StoreSetConfig {
         info_interval: config.endpoint_info_timeout,
         info_timeout: config.endpoint_info_timeout,
         unhealthy_timeout: config.store_unhealthy_timeout,
-    });
+    };
+    let set = StoreSet::new(times, Some(Calls::of_clients(METHODS, &registry)));
     registry.register_collector(metrics::Connections {
         set: set.clone(),
         labels: config.connection_labels.clone(),
@@ -106,6 +109,7 @@ async fn serve(
         .add_service(health_server);
     let routes = services::add(routes, &proxy);
     let routes = routes.add_service(remote::server(api));
+    let routes = Calls::of_server(METHODS, &registry).counting(routes);
 
     let mut endpoints = Endpoints::new(&config, set.clone(), &registry)?;
     endpoints.refresh().await;

@@ -240,6 +240,10 @@ async fn a_querier_answers_from_all_its_stores() {
     let metrics = get(&url, "/metrics").await;
     let connections = r#"thanos_store_nodes_grpc_connections{external_labels="{cluster=\"x\", replica=\"0\"}",store_type="sidecar"} 1"#;
     assert!(metrics.contains(connections), "{metrics}");
+    let asked = r#"grpc_client_handled_total{grpc_type="server_stream",grpc_service="thanos.Store",grpc_method="Series",grpc_code="OK"} 6"#;
+    assert!(metrics.contains(asked), "{metrics}");
+    let offered = r#"grpc_server_started_total{grpc_type="server_stream",grpc_service="thanos.Store",grpc_method="Series"} 0"#;
+    assert!(metrics.contains(offered), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

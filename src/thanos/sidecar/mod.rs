@@ -21,6 +21,7 @@ mod upload;
 use std::sync::Arc;
 use std::time::Duration;
 
+use net::calls::Calls;
 use net::metrics::Registry;
 use net::probe::Probe;
 use proto::info::info_server::InfoServer;
@@ -30,6 +31,7 @@ use proto::thanos::rules_server::RulesServer;
 use proto::thanos::status_server::StatusServer;
 use proto::thanos::store_server::StoreServer;
 use proto::thanos::targets_server::TargetsServer;
+use store::services::METHODS;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -85,6 +87,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
     // Whichever part ends first ends the others.
     let all = shutdown.child_token();
+    let calls = Calls::of_server(METHODS, &registry);
     let admin = net::http::admin_router(probe.clone(), registry);
     let http = serve_http(&config, admin, all.clone());
     let routes = Routes::new(health_service);
@@ -92,7 +95,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         &config,
         sidecar,
         Watched { probe, health },
-        routes,
+        (routes, calls),
         all.clone(),
     );
     let ended = |result| {
@@ -124,7 +127,7 @@ async fn serve_and_watch(
     config: &Config,
     sidecar: Sidecar,
     watched: Watched,
-    routes: Routes,
+    (routes, calls): (Routes, Calls),
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let state = sidecar.state.clone();
@@ -143,6 +146,7 @@ async fn serve_and_watch(
         .add_service(MetadataServer::new(sidecar.clone()))
         .add_service(ExemplarsServer::new(sidecar.clone()))
         .add_service(StatusServer::new(sidecar));
+    let routes = calls.counting(routes);
     let grpc = serve_grpc(config, routes, shutdown.clone());
     let watch = watch(config, &state, &watched, &shutdown);
     let (grpc, ()) = tokio::join!(

@@ -47,7 +47,7 @@ impl Local {
             shutdown.clone(),
         );
         tokio::spawn(serving);
-        let set = StoreSet::new(StoreSetConfig::default());
+        let set = StoreSet::new(StoreSetConfig::default(), None);
         set.set_endpoints(vec![EndpointSpec {
             address,
             strict: true,

@@ -9,6 +9,7 @@ mod local;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use net::calls::Calls;
 use net::metrics::Registry;
 use net::probe::Probe;
 use objstore::Bucket;
@@ -17,6 +18,7 @@ use store::block::Filter;
 use store::bucket::{
     BucketStore, Budget, GatewayInfo, GatewayServer, Metrics, StoreConfig, SyncError,
 };
+use store::services::METHODS;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -63,13 +65,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
     // Whichever part ends first ends the others.
     let all = shutdown.child_token();
+    let calls = Calls::of_server(METHODS, &registry);
     let admin = net::http::admin_router(probe.clone(), registry);
     let http = net::http::serve(config.http_address, admin, all.clone());
     let ended = |result| {
         all.cancel();
         result
     };
-    let work = serve_and_sync(&config, store, probe, all.clone());
+    let work = serve_and_sync(&config, store, probe, calls, all.clone());
     let (http, work) = tokio::join!(async { ended(http.await.map_err(Error::from)) }, async {
         ended(work.await)
     });
@@ -113,6 +116,7 @@ async fn serve_and_sync(
     config: &Config,
     store: Arc<BucketStore>,
     probe: Probe,
+    calls: Calls,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let start = Instant::now();
@@ -122,7 +126,7 @@ async fn serve_and_sync(
     }
     tracing::info!(init_duration = ?start.elapsed(), "bucket store ready");
     probe.ready();
-    let routes = routes(&store, &probe);
+    let routes = calls.counting(routes(&store, &probe));
     let tls = config.grpc_server_tls.clone();
     let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
     let grpc = async {

@@ -99,13 +99,16 @@ async fn signal(process_name: &str, prometheus: &Prometheus) -> Result<(), Trigg
             .map_err(TriggerError::Unconfirmed)
     };
     let before = info().await?;
-    let sent = Timestamp::now();
+    // Prometheus tells whole seconds: what it loads now must not be taken for what it loaded a moment ago.
+    while Timestamp::now().as_second() <= before.last_config_time.as_second() {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+    }
     kill(Pid::from_raw(pid), Signal::SIGHUP)
         .map_err(|source| TriggerError::Signal { pid, source })?;
     let until = Instant::now() + CHECK_PATIENCE;
     loop {
         let now = info().await?;
-        if now.reload_config_success && now.last_config_time.as_second() >= sent.as_second() {
+        if now.reload_config_success && now.last_config_time > before.last_config_time {
             return Ok(());
         }
         let is_new = before.reload_config_success || Instant::now() > until;

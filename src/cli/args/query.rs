@@ -28,6 +28,39 @@ pub(crate) struct QueryArgs {
     pub(crate) web: WebArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) idle: IdleArgs,
+}
+
+/// What a command line of Thanos may have and what means nothing here: of Go's runtime, of its interface, of its logs.
+#[derive(Debug, Args)]
+#[allow(dead_code, reason = "read by nobody")]
+pub(crate) struct IdleArgs {
+    #[arg(long = "enable-auto-gomemlimit", hide = true)]
+    auto_memory_limit: bool,
+    #[arg(long = "auto-gomemlimit.ratio", hide = true)]
+    memory_ratio: Option<f64>,
+    /// Pages here have relative links: they need to know no prefix
+    #[arg(long = "web.prefix-header", hide = true)]
+    prefix_header: Option<String>,
+    #[arg(long = "alert.query-url", hide = true)]
+    alert_query_url: Option<String>,
+    #[arg(long = "query.active-query-path", hide = true)]
+    active_query_path: Option<String>,
+    #[arg(
+        long = "query.telemetry.request-duration-seconds-quantiles",
+        hide = true
+    )]
+    duration_quantiles: Vec<f64>,
+    #[arg(long = "query.telemetry.request-samples-quantiles", hide = true)]
+    sample_quantiles: Vec<f64>,
+    #[arg(long = "query.telemetry.request-series-seconds-quantiles", hide = true)]
+    series_quantiles: Vec<f64>,
+    /// Answers of stores are always merged as they come, within bounds
+    #[arg(long = "grpc.proxy-strategy", hide = true, value_parser = ["eager", "lazy"])]
+    proxy_strategy: Option<String>,
+    #[arg(long = "query.lazy-retrieval-max-buffered-responses", hide = true)]
+    buffered_responses: Option<u64>,
 }
 
 /// How endpoints are dialled.

@@ -82,7 +82,7 @@ async fn serve(
     let router = under(&config.prefix(), api)
         .merge(net::http::admin_router(probe.clone(), registry.clone()));
     let (health, health_server) = tonic_health::server::health_reporter();
-    let routes = Routes::new(store::store_server(proxy.clone()))
+    let routes = Routes::new(store::ProxyServer::new(proxy.clone()))
         .add_service(store::info_server(proxy.clone()))
         .add_service(health_server);
     let routes = services::add(routes, &proxy);

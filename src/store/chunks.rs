@@ -2,9 +2,10 @@
 //! the order that every querier of the protocol puts them in (deduplication depends on it).
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
+use hashbrown::HashSet;
 use proto::thanos::{AggrChunk, Chunk};
+use smallvec::SmallVec;
 use xxhash_rust::xxh64::xxh64;
 
 /// What a part of a chunk is: the field of `AggrChunk` that holds it.
@@ -62,21 +63,53 @@ impl<'a> Samples<'a> {
     }
 }
 
+/// Whether chunks ascend, so that there is nothing to unite.
+pub(crate) fn ascend<C: Chunked>(mut chunks: impl Iterator<Item = C>) -> bool {
+    let Some(first) = chunks.next() else {
+        return true;
+    };
+    let mut last = first.times().0;
+    chunks.all(|chunk| {
+        let before = std::mem::replace(&mut last, chunk.times().0);
+        before < last
+    })
+}
+
 /// Removes chunks that were seen before and sorts the rest. Chunks that ascend already are left alone.
 pub(crate) fn unite<C: Chunked>(chunks: &mut Vec<C>) {
-    if chunks
-        .windows(2)
-        .all(|pair| pair[0].times().0 < pair[1].times().0)
-    {
+    if ascend(chunks.iter()) {
         return;
     }
-    let mut seen = HashSet::with_capacity(chunks.len());
+    let mut seen = Seen::default();
     chunks.retain(|chunk| is_new(chunk, &mut seen));
     chunks.sort_by(compare);
 }
 
+/// Hashes that came before. Of a few, looking at all is faster than a table.
+#[derive(Default)]
+struct Seen {
+    few: SmallVec<[u64; Self::FEW]>,
+    many: HashSet<u64>,
+}
+
+impl Seen {
+    const FEW: usize = 16;
+
+    /// Whether the hash is new.
+    fn insert(&mut self, hash: u64) -> bool {
+        if self.few.contains(&hash) {
+            return false;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(hash);
+            return true;
+        }
+        self.many.insert(hash)
+    }
+}
+
 /// A chunk is new if one of its parts is; the first such part is remembered.
-fn is_new(chunk: &impl Chunked, seen: &mut HashSet<u64>) -> bool {
+fn is_new(chunk: &impl Chunked, seen: &mut Seen) -> bool {
     use Field::{Count, Counter, Max, Min, Raw, Sum};
     let parts = [Raw, Count, Max, Min, Sum, Counter].into_iter();
     parts
@@ -99,6 +132,16 @@ fn compare<C: Chunked>(a: &C, b: &C) -> Ordering {
     parts.fold(a.times().cmp(&b.times()), |order, field| {
         order.then_with(|| compare_part(a.part(field), b.part(field)))
     })
+}
+
+impl<C: Chunked> Chunked for &C {
+    fn times(&self) -> (i64, i64) {
+        (**self).times()
+    }
+
+    fn part(&self, field: Field) -> Option<Samples<'_>> {
+        (**self).part(field)
+    }
 }
 
 /// A part that is there comes first, then the smaller encoding, then the *larger* bytes.

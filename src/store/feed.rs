@@ -7,18 +7,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::thanos::series_response::Result as Frame;
-use proto::thanos::{Series, SeriesRequest, SeriesResponse, ShardInfo};
+use http::uri::PathAndQuery;
+use proto::thanos::{SeriesRequest, ShardInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, MAX_MESSAGE};
+use crate::wire::{AskCodec, Batch, Builder, Frame, Labels, Series};
 use crate::{labels, shard};
 
-/// Bytes of one store that wait for the merge.
-const AHEAD: u32 = 4 << 20;
+/// The method that is called.
+const SERIES: &str = "/thanos.Store/Series";
+
+/// Bytes of one store that were looked at and wait for the merge. The link is kept busy by the window of HTTP/2.
+const AHEAD: u32 = 64 << 10;
 /// Events of one store that wait for the merge.
 const EVENTS: usize = 20;
 /// Series in one event where this side makes the batches.
@@ -42,23 +47,25 @@ pub(crate) struct Call {
 
 #[derive(Debug)]
 enum Event {
-    Series(Vec<Series>),
+    Series(Batch),
     Warning(String),
 }
 
 #[derive(Debug)]
 struct Sent {
     event: Event,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// The merge's end of a [`Call`]. Dropping it cancels the call.
 #[derive(Debug)]
 pub(crate) struct Feed {
     events: mpsc::Receiver<Sent>,
-    batch: std::vec::IntoIter<Series>,
+    batch: Batch,
+    /// The place of the head in the batch.
+    at: usize,
+    /// What the batch takes of the room ahead.
     room: Option<OwnedSemaphorePermit>,
-    head: Option<Series>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -69,66 +76,55 @@ impl Feed {
             sender,
             room: Arc::new(Semaphore::new(AHEAD as usize)),
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(call.run(out)));
+        Self::of_task(events, tokio::spawn(call.run(out)))
+    }
+
+    fn of_task(events: mpsc::Receiver<Sent>, task: JoinHandle<()>) -> Self {
         Self {
             events,
-            batch: Vec::new().into_iter(),
+            batch: Batch::default(),
+            at: 0,
             room: None,
-            head: None,
-            _task: task,
+            _task: AbortOnDropHandle::new(task),
         }
     }
 
     /// A feed that has everything already.
     #[cfg(test)]
-    pub(crate) fn of(batches: Vec<Vec<Series>>) -> Self {
+    pub(crate) fn of(batches: Vec<Batch>) -> Self {
         let (sender, events) = mpsc::channel(batches.len().max(1));
-        let room = Arc::new(Semaphore::new(batches.len()));
+        let permits = Arc::new(Semaphore::new(batches.len()));
         for batch in batches {
-            let Ok(permit) = room.clone().try_acquire_owned() else {
+            let Ok(room) = permits.clone().try_acquire_owned() else {
                 break;
             };
-            let _ = sender.try_send(Sent {
-                event: Event::Series(batch),
-                _room: permit,
-            });
+            let event = Event::Series(batch);
+            let _ = sender.try_send(Sent { event, room });
         }
-        let task = AbortOnDropHandle::new(tokio::spawn(async {}));
-        Self {
-            events,
-            batch: Vec::new().into_iter(),
-            room: None,
-            head: None,
-            _task: task,
-        }
+        Self::of_task(events, tokio::spawn(async {}))
     }
 
-    /// The first series that was not taken yet.
-    pub(crate) fn head(&self) -> Option<&Series> {
-        self.head.as_ref()
+    /// The labels of the first series that was not taken yet.
+    pub(crate) fn head(&self) -> Option<Labels<'_>> {
+        self.batch.labels(self.at)
     }
 
     pub(crate) fn take(&mut self) -> Option<Series> {
-        self.head.take()
+        let series = self.batch.get(self.at);
+        self.at += 1;
+        series
     }
 
-    /// Waits for the next head. What went wrong meanwhile goes to `warnings`.
-    pub(crate) async fn advance(&mut self, warnings: &mut impl Extend<String>) {
-        loop {
-            self.head = self.batch.next();
-            if self.head.is_some() {
-                return;
-            }
-            self.room = None;
-            let Some(sent) = self.events.recv().await else {
+    /// Waits for more series. What went wrong meanwhile goes to `warnings`.
+    pub(crate) async fn receive(&mut self, warnings: &mut impl Extend<String>) {
+        (self.batch, self.at, self.room) = (Batch::default(), 0, None);
+        while self.batch.is_empty() {
+            let Some(Sent { event, room }) = self.events.recv().await else {
                 return;
             };
-            match sent.event {
+            match event {
                 Event::Warning(text) => warnings.extend([text]),
-                Event::Series(batch) => {
-                    self.batch = batch.into_iter();
-                    self.room = Some(sent._room);
-                }
+                Event::Series(batch) => (self.batch, self.room) = (batch, Some(room)),
             }
         }
     }
@@ -145,7 +141,7 @@ struct Gone;
 impl Out {
     async fn send(&self, event: Event) -> Result<(), Gone> {
         let bytes = match &event {
-            Event::Series(batch) => batch.iter().map(size).sum::<usize>(),
+            Event::Series(batch) => batch.size(),
             Event::Warning(text) => text.len(),
         };
         let permits = u32::try_from(bytes).unwrap_or(AHEAD).min(AHEAD);
@@ -156,36 +152,10 @@ impl Out {
             .await
             .map_err(|_| Gone)?;
         self.sender
-            .send(Sent { event, _room: room })
+            .send(Sent { event, room })
             .await
             .map_err(|_| Gone)
     }
-}
-
-/// About how many bytes a series holds.
-pub(crate) fn size(series: &Series) -> usize {
-    let labels: usize = series
-        .labels
-        .iter()
-        .map(|l| 48 + l.name.len() + l.value.len())
-        .sum();
-    let chunk = |chunk: &proto::thanos::AggrChunk| -> usize {
-        let parts = [
-            &chunk.raw,
-            &chunk.count,
-            &chunk.sum,
-            &chunk.min,
-            &chunk.max,
-            &chunk.counter,
-        ];
-        size_of_val(chunk)
-            + parts
-                .into_iter()
-                .flatten()
-                .map(|part| part.data.len())
-                .sum::<usize>()
-    };
-    labels + series.chunks.iter().map(chunk).sum::<usize>()
 }
 
 /// Why a call ended early.
@@ -215,24 +185,30 @@ impl Call {
             out,
             held: Vec::new(),
             bytes: 0,
-            last: None,
+            last: Vec::new(),
         };
-        while let Some(response) = self.frame(&mut stream).await? {
-            match response.result {
-                Some(Frame::Series(one)) => series.take(vec![one]).await?,
-                Some(Frame::Batch(batch)) => series.take(batch.series).await?,
-                Some(Frame::Warning(text)) => out.send(Event::Warning(text)).await?,
-                Some(Frame::Hints(_)) | None => {}
+        while let Some(frame) = self.frame(&mut stream).await? {
+            match frame {
+                Frame::Series(batch) => series.take(batch).await?,
+                Frame::Warning(text) => out.send(Event::Warning(text)).await?,
+                Frame::Other => {}
             }
         }
         series.finish().await
     }
 
-    async fn start(&self) -> Result<Streaming<SeriesResponse>, Stop> {
+    async fn start(&self) -> Result<Streaming<Frame>, Stop> {
         let mut request = Request::new(self.request.clone());
         *request.metadata_mut() = self.metadata.clone();
-        let mut client = self.endpoint.client();
-        let answer = self.in_time(client.series(request)).await?;
+        let mut grpc = tonic::client::Grpc::new(self.endpoint.channel())
+            .max_decoding_message_size(MAX_MESSAGE);
+        let call = async {
+            let ready = grpc.ready().await;
+            ready.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))?;
+            let path = PathAndQuery::from_static(SERIES);
+            grpc.server_streaming(request, path, AskCodec).await
+        };
+        let answer = self.in_time(call).await?;
         answer.map(tonic::Response::into_inner).map_err(|status| {
             let metadata = self.endpoint.metadata();
             let sets: Vec<_> = metadata
@@ -245,10 +221,7 @@ impl Call {
         })
     }
 
-    async fn frame(
-        &self,
-        stream: &mut Streaming<SeriesResponse>,
-    ) -> Result<Option<SeriesResponse>, Stop> {
+    async fn frame(&self, stream: &mut Streaming<Frame>) -> Result<Option<Frame>, Stop> {
         self.in_time(stream.message()).await?.map_err(|status| {
             Stop::Failed(format!(
                 "receive series from {}: {}",
@@ -289,24 +262,20 @@ struct InOrder<'c> {
     call: &'c Call,
     out: &'c Out,
     /// Only when labels are stripped here.
-    held: Vec<Series>,
+    held: Vec<Batch>,
     bytes: usize,
-    last: Option<Vec<proto::thanos::Label>>,
+    /// The labels of the series before, encoded.
+    last: Vec<u8>,
 }
 
 impl InOrder<'_> {
-    async fn take(&mut self, mut batch: Vec<Series>) -> Result<(), Stop> {
-        for series in &mut batch {
-            labels::normalise(&mut series.labels);
-        }
+    async fn take(&mut self, batch: Batch) -> Result<(), Stop> {
         if self.call.strip.is_empty() {
             return self.pass(batch).await;
         }
-        for mut series in batch {
-            labels::remove(&mut series.labels, &self.call.strip);
-            self.bytes += size(&series);
-            self.held.push(series);
-        }
+        let stripped = stripped(&batch, &self.call.strip);
+        self.bytes += stripped.size();
+        self.held.push(stripped);
         if self.bytes > self.call.resort_limit {
             let (store, limit) = (self.call.store(), self.call.resort_limit);
             return Err(Stop::Failed(format!(
@@ -316,36 +285,60 @@ impl InOrder<'_> {
         Ok(())
     }
 
-    async fn pass(&mut self, mut batch: Vec<Series>) -> Result<(), Stop> {
-        let mut last = self.last.as_deref();
-        for series in &batch {
-            if last.is_some_and(|last| labels::compare(last, &series.labels).is_gt()) {
-                let (store, at) = (self.call.store(), labels::display(&series.labels));
+    async fn pass(&mut self, mut batch: Batch) -> Result<(), Stop> {
+        let mut last = Labels::of(&self.last);
+        for at in 0..batch.len() {
+            let labels = batch.labels(at).unwrap_or_default();
+            if last.compare(labels).is_gt() {
+                let (store, at) = (self.call.store(), labels.display());
                 return Err(Stop::Failed(format!(
                     "{store} sent series out of order at {at}"
                 )));
             }
-            last = Some(&series.labels);
+            last = labels;
         }
-        if let Some(series) = batch.last() {
-            self.last = Some(series.labels.clone());
-        }
+        let last = last.encoded().to_vec();
+        self.last = last;
         if let Some(shard) = &self.call.shard {
-            batch.retain(|series| shard::contains(Some(shard), &series.labels));
+            batch = of_shard(&batch, shard);
         }
         Ok(self.out.send(Event::Series(batch)).await?)
     }
 
     async fn finish(mut self) -> Result<(), Stop> {
-        let mut held = std::mem::take(&mut self.held);
-        labels::sort_series(&mut held);
-        let mut held = held.into_iter();
-        loop {
-            let batch: Vec<Series> = held.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                return Ok(());
+        let held = std::mem::take(&mut self.held);
+        let mut held: Vec<Series> = held.iter().flat_map(Batch::iter).collect();
+        held.sort_by(|a, b| a.labels().compare(b.labels()));
+        for some in held.chunks(BATCH) {
+            let mut batch = Builder::default();
+            for series in some {
+                batch.push(series.labels(), std::iter::once(series.fields()));
             }
-            self.pass(batch).await?;
+            self.pass(batch.finish()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The same series without these labels.
+fn stripped(batch: &Batch, names: &[String]) -> Batch {
+    let mut stripped = Builder::default();
+    let mut kept = Vec::new();
+    for series in batch.iter() {
+        kept.clear();
+        series.labels().without(names, &mut kept);
+        stripped.push(Labels::of(&kept), std::iter::once(series.fields()));
+    }
+    stripped.finish()
+}
+
+/// The series that belong to a shard.
+fn of_shard(batch: &Batch, shard: &ShardInfo) -> Batch {
+    let mut chosen = Builder::default();
+    for series in batch.iter() {
+        if shard::contains_pairs(Some(shard), series.labels().texts()) {
+            chosen.push(series.labels(), std::iter::once(series.fields()));
         }
     }
+    chosen.finish()
 }

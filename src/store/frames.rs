@@ -1,7 +1,7 @@
 //! Series into response frames, as many in one as the request asks for.
 
 use proto::thanos::series_response::Result as Frame;
-use proto::thanos::{Series, SeriesBatch, SeriesResponse};
+use proto::thanos::{AggrChunk, Label, Series, SeriesBatch, SeriesResponse};
 
 /// Bytes after which a frame is sent even if more series would fit by count.
 const FRAME_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ impl Frames {
                 result: Some(Frame::Series(series)),
             });
         }
-        self.bytes += crate::feed::size(&series);
+        self.bytes += size(&series);
         self.pending.push(series);
         let full = self.pending.len() >= self.size || self.bytes >= FRAME_BYTES;
         if full { self.flush() } else { None }
@@ -61,4 +61,23 @@ impl Frames {
             result: Some(Frame::Warning(text)),
         }
     }
+}
+
+/// About how many bytes a series holds.
+fn size(series: &Series) -> usize {
+    let label = |label: &Label| 48 + label.name.len() + label.value.len();
+    let chunk = |chunk: &AggrChunk| {
+        let parts = [
+            &chunk.raw,
+            &chunk.count,
+            &chunk.sum,
+            &chunk.min,
+            &chunk.max,
+            &chunk.counter,
+        ];
+        let parts = parts.into_iter().flatten();
+        size_of_val(chunk) + parts.map(|part| part.data.len()).sum::<usize>()
+    };
+    let labels = series.labels.iter().map(label).sum::<usize>();
+    labels + series.chunks.iter().map(chunk).sum::<usize>()
 }

@@ -2,7 +2,7 @@
 //!
 //! * [`StoreSet`] keeps the endpoints of a querier current by their Info;
 //! * [`Proxy`] asks those that may have an answer, and merges;
-//! * [`store_server`] and [`info_server`] offer the merged answer as a StoreAPI again;
+//! * [`ProxyServer`] and [`info_server`] offer the merged answer as a StoreAPI again;
 //! * [`FanOut`] offers it as a [`model::Queryable`], replicas deduplicated ([`dedup`]);
 //! * [`services`] are what else is fanned out: rules, targets, metadata, exemplars, statistics;
 //! * [`block`] finds the blocks of a bucket and chooses among them, and [`bucket`] serves them: the store
@@ -18,6 +18,7 @@ pub mod dedup;
 mod endpoint;
 mod feed;
 mod frames;
+mod interner;
 pub mod labels;
 mod loser;
 pub mod matchers;
@@ -29,6 +30,7 @@ mod server;
 pub mod services;
 pub mod shard;
 mod storeset;
+mod wire;
 
 pub use dedup::Deduplication;
 pub use endpoint::{EndpointSpec, EndpointStatus, MAX_MESSAGE};
@@ -36,5 +38,6 @@ pub use frames::Frames;
 pub use merge::{Item, Merged};
 pub use proxy::{CallOptions, DEFAULT_TENANT, Proxy, ProxyConfig};
 pub use queryable::{FanOut, FanOutOptions, raised};
-pub use server::{ProxyInfo, ProxyStore, info_server, store_server};
+pub use server::{ProxyInfo, ProxyServer, ProxyStore, info_server};
 pub use storeset::{StoreSet, StoreSetConfig};
+pub use wire::Batch;

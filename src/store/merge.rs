@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
-use proto::thanos::Series;
+use smallvec::SmallVec;
 use tonic::Status;
 
 use crate::chunks;
 use crate::feed::Feed;
-use crate::labels;
 use crate::loser::LoserTree;
+use crate::wire::{Batch, Builder, Chunk, Series};
 
 /// What a merged answer consists of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Item {
-    /// The next label set, with all of its chunks.
-    Series(Series),
+    /// The next label sets, each with all of its chunks.
+    Batch(Batch),
     /// A store failed, or warned.
     Warning(String),
 }
@@ -25,11 +25,15 @@ pub struct Merged {
     feeds: Vec<Feed>,
     tree: Option<LoserTree>,
     warnings: VecDeque<String>,
+    batch: Builder,
     /// Whether a warning fails the request.
     abort: bool,
-    /// How many items may still come.
+    /// How many series and warnings may still come.
     left: u64,
 }
+
+/// A series of one store after the other.
+type Parts = SmallVec<[Series; 4]>;
 
 impl Merged {
     /// `limit` 0 is none.
@@ -42,29 +46,41 @@ impl Merged {
             feeds,
             tree: None,
             warnings: VecDeque::new(),
+            batch: Builder::default(),
             abort,
             left,
         }
     }
 
-    /// The next item, `None` at the end.
+    /// The next item, `None` at the end. A batch has `most` series, or fewer that take `bytes`, or those before a warning or the
+    /// end.
     ///
     /// # Errors
     /// `Aborted` with the text of the first warning, where the request does not take partial answers.
-    pub async fn next(&mut self) -> Result<Option<Item>, Status> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
+    pub async fn next(&mut self, most: usize, bytes: usize) -> Result<Option<Item>, Status> {
         if self.tree.is_none() {
             self.start().await;
         }
-        if self.warnings.is_empty()
-            && let Some(series) = self.series().await
+        let mut parts = Parts::new();
+        while self.left > 0
+            && self.warnings.is_empty()
+            && self.batch.len() < most
+            && self.batch.size() < bytes
+            && self.take(&mut parts).await
         {
-            return Ok(Some(Item::Series(series)));
+            self.left -= 1;
+            unite(&mut self.batch, &parts);
+            parts.clear();
         }
-        match self.warnings.pop_front() {
+        if self.batch.len() > 0 {
+            return Ok(Some(Item::Batch(self.batch.finish())));
+        }
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let warning = self.warnings.pop_front();
+        self.left -= u64::from(warning.is_some());
+        match warning {
             Some(text) if self.abort => Err(Status::aborted(text)),
             warning => Ok(warning.map(Item::Warning)),
         }
@@ -72,7 +88,7 @@ impl Merged {
 
     async fn start(&mut self) {
         for feed in &mut self.feeds {
-            feed.advance(&mut self.warnings).await;
+            feed.receive(&mut self.warnings).await;
         }
         let feeds = &self.feeds;
         self.tree = Some(LoserTree::new(feeds.len(), |a, b| {
@@ -80,36 +96,47 @@ impl Merged {
         }));
     }
 
-    /// The smallest label set, joined from all stores that have it.
-    async fn series(&mut self) -> Option<Series> {
-        let mut series = self.pop().await?;
-        while self.peek().is_some_and(|next| next.labels == series.labels) {
-            let more = self.pop().await?;
-            series.chunks.extend(more.chunks);
+    /// Takes the smallest label set from all stores that have it; `false` if there is none left.
+    async fn take(&mut self, parts: &mut Parts) -> bool {
+        while let Some(winner) = self.winner()
+            && let Some(head) = self.feeds[winner].head()
+        {
+            if parts.first().is_some_and(|first| first.labels() != head) {
+                break;
+            }
+            parts.extend(self.feeds[winner].take());
+            if self.feeds[winner].head().is_none() {
+                self.feeds[winner].receive(&mut self.warnings).await;
+            }
+            let (feeds, tree) = (&self.feeds, &mut self.tree);
+            if let Some(tree) = tree {
+                tree.replay(|a, b| less(&feeds[a], &feeds[b]));
+            }
         }
-        chunks::unite(&mut series.chunks);
-        Some(series)
+        !parts.is_empty()
     }
 
-    fn peek(&self) -> Option<&Series> {
-        self.feeds.get(self.tree.as_ref()?.winner()?)?.head()
+    fn winner(&self) -> Option<usize> {
+        self.tree.as_ref()?.winner()
     }
+}
 
-    async fn pop(&mut self) -> Option<Series> {
-        let tree = self.tree.as_mut()?;
-        let feed = self.feeds.get_mut(tree.winner()?)?;
-        let series = feed.take()?;
-        feed.advance(&mut self.warnings).await;
-        let feeds = &self.feeds;
-        tree.replay(|a, b| less(&feeds[a], &feeds[b]));
-        Some(series)
+/// Adds what stores have of one series.
+fn unite(batch: &mut Builder, parts: &[Series]) {
+    let Some(first) = parts.first() else { return };
+    let chunks = parts.iter().flat_map(Series::chunks);
+    if chunks::ascend(chunks.clone()) {
+        return batch.push(first.labels(), parts.iter().map(Series::fields));
     }
+    let mut chunks: Vec<Chunk<'_>> = chunks.collect();
+    chunks::unite(&mut chunks);
+    batch.push(first.labels(), chunks.iter().map(|chunk| chunk.field));
 }
 
 /// A feed that is over comes last.
 fn less(a: &Feed, b: &Feed) -> bool {
     match (a.head(), b.head()) {
-        (Some(a), Some(b)) => labels::compare(&a.labels, &b.labels).is_lt(),
+        (Some(a), Some(b)) => a.compare(b).is_lt(),
         (a, _) => a.is_some(),
     }
 }
@@ -119,10 +146,11 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
-    use proto::thanos::{AggrChunk, Chunk, Label};
+    use proto::thanos::{AggrChunk, Chunk, Label, Series};
 
-    use super::*;
-    use crate::labels::label;
+    use super::{Feed, Item, Merged};
+    use crate::labels::{self, label};
+    use crate::wire::Batch;
 
     fn label_set() -> impl Strategy<Value = Vec<Label>> {
         prop::collection::btree_map("[abc]", "[xy]{1,2}", 0..3).prop_map(|set| {
@@ -157,14 +185,15 @@ mod tests {
     }
 
     async fn merge(answers: Vec<(Vec<Series>, usize)>) -> Vec<Series> {
-        let batches = |series: Vec<Series>, size| series.chunks(size).map(<[_]>::to_vec).collect();
+        let batch = |series: &[Series]| Batch::of(series.to_vec()).expect("plain");
+        let batches = |series: Vec<Series>, size| series.chunks(size).map(batch).collect();
         let feeds = answers
             .into_iter()
             .map(|(series, size)| Feed::of(batches(series, size)));
         let mut merged = Merged::new(feeds.collect(), true, 0);
         let mut found = Vec::new();
-        while let Some(Item::Series(series)) = merged.next().await.expect("no warnings") {
-            found.push(series);
+        while let Some(Item::Batch(batch)) = merged.next(3, 1 << 20).await.expect("no warnings") {
+            found.extend(batch.decoded());
         }
         found
     }

@@ -14,17 +14,24 @@ use tonic::Status;
 
 use crate::aggregate::{Aggregate, clamp_resolution, is_counter_function};
 use crate::dedup::Deduplication;
+use crate::interner::Interner;
 use crate::merge::{Item, Merged};
 use crate::proxy::{CallOptions, Proxy};
 use crate::samples::{ChunkSamples, Reading};
-use crate::{feed, labels, matchers, shard};
+use crate::{matchers, shard, wire};
 
-/// Series in one frame of a store, as every querier asks for.
-const RESPONSE_BATCH_SIZE: i64 = 64;
+/// The most series in one frame of a store, as every querier asks for.
+const MOST_IN_FRAME: i64 = 64;
+/// A frame should have about so many bytes, for it is received in one buffer.
+const FRAME_BYTES: i64 = 64 << 10;
+/// About what a series has: its labels, and samples every 15 seconds.
+const LABELS: i64 = 400;
+const BYTES_AN_HOUR: i64 = 400;
+const HOUR: i64 = 3_600_000;
 /// Batches that wait for the reader.
 const AHEAD: usize = 4;
 /// Bytes after which a batch is passed on even if it could hold more series.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 64 << 10;
 /// How often the flag of a request is looked at while stores are silent.
 const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
@@ -92,7 +99,7 @@ impl FanOut {
             shard_info: select.shard.as_ref().map(shard::to_wire),
             without_replica_labels: self.options.replica_labels.clone(),
             limit: i64::try_from(select.limit).unwrap_or(i64::MAX),
-            response_batch_size: RESPONSE_BATCH_SIZE,
+            response_batch_size: batch_size(select),
             ..SeriesRequest::default()
         }
     }
@@ -120,16 +127,14 @@ impl Queryable for FanOut {
             counter: is_counter_function(function),
         });
         let (out, messages) = mpsc::channel(AHEAD);
-        let fetch = Fetch {
-            merged,
-            symbols: select.symbols.clone(),
-            reading,
-            out,
-        };
+        let fetch = Fetch { merged, out };
         let work = fetch.run(self.options.timeout, cancel.clone());
         let task = AbortOnDropHandle::new(self.runtime.spawn(work));
+        let projection = select.hints.projection.clone();
         Ok(Box::new(Stream {
             messages,
+            interner: Interner::new(select.symbols.clone(), projection),
+            reading,
             warnings: Vec::new(),
             over: false,
             cancel: cancel.clone(),
@@ -142,6 +147,16 @@ impl Queryable for FanOut {
     }
 }
 
+/// How many series to a frame.
+fn batch_size(select: &Select) -> i64 {
+    let hours = match select.skip_samples {
+        true => 0,
+        false => select.maxt.saturating_sub(select.mint) / HOUR,
+    };
+    let series = hours.saturating_mul(BYTES_AN_HOUR).saturating_add(LABELS);
+    (FRAME_BYTES / series).clamp(2, MOST_IN_FRAME)
+}
+
 fn refused(status: Status) -> SelectError {
     let text = status.message().to_owned();
     match status.code() {
@@ -152,7 +167,7 @@ fn refused(status: Status) -> SelectError {
 }
 
 enum Message {
-    Batch(Batch),
+    Batch(wire::Batch),
     Warning(String),
     /// Everything was sent.
     End,
@@ -162,8 +177,6 @@ enum Message {
 /// The task behind a stream.
 struct Fetch {
     merged: Merged,
-    symbols: Arc<model::Symbols>,
-    reading: Arc<Reading>,
     out: mpsc::Sender<Message>,
 }
 
@@ -186,48 +199,14 @@ impl Fetch {
     }
 
     async fn forward(mut self) -> Message {
-        let (mut batch, mut bytes) = (Batch::new(), 0);
         loop {
-            let item = match self.merged.next().await {
-                Ok(item) => item,
+            let message = match self.merged.next(MAX_BATCH, BATCH_BYTES).await {
+                Ok(Some(Item::Batch(batch))) => Message::Batch(batch),
+                Ok(Some(Item::Warning(text))) => Message::Warning(text),
+                Ok(None) => return Message::End,
                 Err(status) => return Message::Failed(refused(status)),
             };
-            let over = item.is_none();
-            match item {
-                Some(Item::Series(series)) => {
-                    bytes += feed::size(&series);
-                    batch.push(self.read_later(series));
-                }
-                Some(Item::Warning(text)) => {
-                    let _ = self.out.send(Message::Warning(text)).await;
-                }
-                None => {}
-            }
-            let full = batch.len() >= MAX_BATCH || bytes >= BATCH_BYTES;
-            if (full || over) && !batch.is_empty() {
-                bytes = 0;
-                let _ = self
-                    .out
-                    .send(Message::Batch(std::mem::take(&mut batch)))
-                    .await;
-            }
-            if over {
-                return Message::End;
-            }
-        }
-    }
-
-    fn read_later(&self, series: proto::thanos::Series) -> Series {
-        let interned = labels::intern(&series.labels, &self.symbols);
-        let samples = ChunkSamples {
-            labels: interned.clone(),
-            symbols: self.symbols.clone(),
-            chunks: series.chunks,
-            reading: self.reading.clone(),
-        };
-        Series {
-            labels: interned,
-            samples: Box::new(samples),
+            let _ = self.out.send(message).await;
         }
     }
 }
@@ -245,10 +224,26 @@ pub async fn raised(cancel: &Cancel) -> Cancelled {
 /// The reader's end. Dropping it cancels the calls.
 struct Stream {
     messages: mpsc::Receiver<Message>,
+    interner: Interner,
+    reading: Arc<Reading>,
     warnings: Vec<String>,
     over: bool,
     cancel: Cancel,
     _task: AbortOnDropHandle<()>,
+}
+
+impl Stream {
+    /// Here and not in the task: so what belongs to a series is made and dropped on the reader's thread.
+    fn read_later(&mut self, batch: &wire::Batch) -> Batch {
+        let series = batch.iter().map(|series| Series {
+            labels: self.interner.intern(series.labels()),
+            samples: Box::new(ChunkSamples {
+                series,
+                reading: self.reading.clone(),
+            }),
+        });
+        series.collect()
+    }
 }
 
 impl SeriesStream for Stream {
@@ -256,7 +251,7 @@ impl SeriesStream for Stream {
         loop {
             self.cancel.check()?;
             match self.messages.blocking_recv() {
-                Some(Message::Batch(batch)) => return Ok(Some(batch)),
+                Some(Message::Batch(batch)) => return Ok(Some(self.read_later(&batch))),
                 Some(Message::Warning(text)) => self.warnings.push(text),
                 Some(Message::Failed(error)) => return Err(error),
                 Some(Message::End) => self.over = true,

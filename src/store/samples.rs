@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use model::{Columns, Labels, Samples, SelectError, Symbols, Timestamp};
-use proto::thanos::{AggrChunk, Chunk};
+use model::{Columns, Samples, SelectError, Timestamp};
+use smallvec::SmallVec;
 use tsdb::chunk::{Encoding, decode};
 
 use crate::aggregate::Aggregate;
+use crate::chunks::{Field, Samples as Part};
 use crate::dedup::{self, Deduplication};
+use crate::wire::{Chunk, Series};
 
 /// The most chunks of one series that may overlap at a time. Each is a replica, and a level of the merge.
 const MAX_REPLICAS: usize = 256;
@@ -27,94 +29,107 @@ pub(crate) struct Reading {
 /// A series with its chunks in the order that [`crate::chunks::unite`] makes.
 #[derive(Debug)]
 pub(crate) struct ChunkSamples {
-    pub(crate) labels: Labels,
-    pub(crate) symbols: Arc<Symbols>,
-    pub(crate) chunks: Vec<AggrChunk>,
+    pub(crate) series: Series,
     pub(crate) reading: Arc<Reading>,
 }
 
 impl Samples for ChunkSamples {
     fn read(&self, out: &mut Columns) -> Result<(), SelectError> {
+        let chunks: Chunks<'_> = self.series.chunks().collect();
         let replicas = match self.reading.dedup {
-            Some(_) => split(&self.chunks),
-            None => Vec::new(),
+            Some(_) => Replicas::of(&chunks),
+            None => Replicas::default(),
         };
-        if replicas.len() < 2 {
-            let all = |out: &mut Columns| self.concatenate(self.chunks.iter(), out);
-            return match self.is_as_it_comes() {
-                true => all(out),
-                false => out.whole(all),
-            };
+        match replicas.count() {
+            0 | 1 => {
+                let all = |out: &mut Columns| self.concatenate(chunks.iter(), out);
+                match is_as_it_comes(&chunks) {
+                    true => all(out),
+                    false => out.whole(all),
+                }
+            }
+            count if count > MAX_REPLICAS => {
+                Err(self.bad(&format!("more than {MAX_REPLICAS} of its chunks overlap")))
+            }
+            count => scratch::with(count, |decoded| {
+                for (replica, columns) in decoded.iter_mut().enumerate() {
+                    self.concatenate(replicas.chunks(replica, &chunks), columns)?;
+                }
+                let range = (self.reading.mint, self.reading.maxt);
+                match self.reading.dedup {
+                    Some(Deduplication::Chain) => dedup::chain(decoded, range, out),
+                    _ => dedup::merge(decoded, range, self.reading.counter, out),
+                }
+                Ok(())
+            }),
         }
-        if replicas.len() > MAX_REPLICAS {
-            return Err(self.bad(&format!("more than {MAX_REPLICAS} of its chunks overlap")));
-        }
-        let mut decoded = Vec::with_capacity(replicas.len());
-        for replica in replicas {
-            let mut columns = Columns::default();
-            self.concatenate(replica.into_iter(), &mut columns)?;
-            decoded.push(columns);
-        }
-        let range = (self.reading.mint, self.reading.maxt);
-        match self.reading.dedup {
-            Some(Deduplication::Chain) => dedup::chain(&decoded, range, out),
-            _ => dedup::merge(&decoded, range, self.reading.counter, out),
-        }
-        Ok(())
     }
 
     fn bytes(&self) -> usize {
-        let parts = |chunk: &AggrChunk| {
-            let AggrChunk {
-                raw,
-                count,
-                sum,
-                min,
-                max,
-                counter,
-                ..
-            } = chunk;
-            let parts = [raw, count, sum, min, max, counter].into_iter().flatten();
-            parts.map(|part| part.data.len()).sum::<usize>()
-        };
-        size_of_val(self.chunks.as_slice()) + self.chunks.iter().map(parts).sum::<usize>()
+        size_of::<Self>() + self.series.size()
     }
 }
 
-/// Packs overlapping chunks into replicas: each chunk goes to the first whose last chunk ends before it
-/// begins, or opens another.
-fn split(chunks: &[AggrChunk]) -> Vec<Vec<&AggrChunk>> {
-    let mut replicas: Vec<Vec<&AggrChunk>> = Vec::new();
-    for chunk in chunks {
-        if replicas.len() > MAX_REPLICAS {
-            break;
+/// The chunks of a series.
+type Chunks<'c> = SmallVec<[Chunk<'c>; 4]>;
+
+/// Chunks that overlap, packed into replicas: each chunk goes to the first whose last chunk ends before it begins, or opens
+/// another.
+#[derive(Debug, Default)]
+struct Replicas {
+    /// The replica of each chunk.
+    of: SmallVec<[u16; 8]>,
+    /// Of each replica, when its last chunk ends.
+    ends: SmallVec<[Timestamp; 4]>,
+}
+
+impl Replicas {
+    fn of(chunks: &[Chunk<'_>]) -> Self {
+        let mut replicas = Self::default();
+        for chunk in chunks {
+            let mut ends = replicas.ends.iter();
+            let fits = ends.position(|end| *end < chunk.min_time);
+            let replica = fits.unwrap_or(replicas.ends.len());
+            match replicas.ends.get_mut(replica) {
+                Some(end) => *end = chunk.max_time,
+                None => replicas.ends.push(chunk.max_time),
+            }
+            // There are never many more than the most.
+            replicas.of.push(replica as u16);
+            if replicas.count() > MAX_REPLICAS {
+                break;
+            }
         }
-        let fits = |replica: &&mut Vec<&AggrChunk>| {
-            replica
-                .last()
-                .is_some_and(|last| last.max_time < chunk.min_time)
-        };
-        match replicas.iter_mut().find(fits) {
-            Some(replica) => replica.push(chunk),
-            None => replicas.push(vec![chunk]),
-        }
+        replicas
     }
-    replicas
+
+    fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The chunks of one of them.
+    fn chunks<'s>(
+        &'s self,
+        replica: usize,
+        chunks: &'s [Chunk<'s>],
+    ) -> impl Iterator<Item = &'s Chunk<'s>> {
+        let of = chunks.iter().zip(&self.of);
+        of.filter_map(move |(chunk, of)| (usize::from(*of) == replica).then_some(chunk))
+    }
+}
+
+/// Whether every sample of every chunk is handed on. Of chunks that overlap, and of downsampled ones, which have two samples at
+/// their last time, some are left out.
+fn is_as_it_comes(chunks: &[Chunk<'_>]) -> bool {
+    chunks.is_sorted_by(|a, b| a.max_time < b.min_time)
+        && chunks.iter().all(|c| c.samples(Field::Raw).is_some())
 }
 
 impl ChunkSamples {
-    /// Whether every sample of every chunk is handed on. Of chunks that overlap, and of downsampled ones, which have two samples at
-    /// their last time, some are left out.
-    fn is_as_it_comes(&self) -> bool {
-        let apart = |a: &&AggrChunk, b: &&AggrChunk| a.max_time < b.min_time;
-        let mut chunks = self.chunks.iter();
-        chunks.clone().is_sorted_by(apart) && chunks.all(|chunk| chunk.raw.is_some())
-    }
-
     /// One chunk after the other; where they overlap, the first has its say.
     fn concatenate<'c>(
         &self,
-        chunks: impl Iterator<Item = &'c AggrChunk>,
+        chunks: impl Iterator<Item = &'c Chunk<'c>>,
         out: &mut Columns,
     ) -> Result<(), SelectError> {
         let base = out.len();
@@ -129,24 +144,24 @@ impl ChunkSamples {
         }
         if self.reading.aggregate == Aggregate::Counter {
             remove_resets(out, base);
-            self.check_order(out, base)?;
         }
         Ok(())
     }
 
-    fn decode(&self, chunk: &AggrChunk, out: &mut Columns) -> Result<(), SelectError> {
-        let part = match self.reading.aggregate {
-            Aggregate::Min => &chunk.min,
-            Aggregate::Max => &chunk.max,
-            Aggregate::Count => &chunk.count,
-            Aggregate::Sum => &chunk.sum,
-            Aggregate::Counter => &chunk.counter,
-            Aggregate::Average => match (&chunk.count, &chunk.sum) {
+    fn decode(&self, chunk: &Chunk<'_>, out: &mut Columns) -> Result<(), SelectError> {
+        let field = match self.reading.aggregate {
+            Aggregate::Min => Field::Min,
+            Aggregate::Max => Field::Max,
+            Aggregate::Count => Field::Count,
+            Aggregate::Sum => Field::Sum,
+            Aggregate::Counter => Field::Counter,
+            Aggregate::Average => match (chunk.samples(Field::Count), chunk.samples(Field::Sum)) {
                 (Some(count), Some(sum)) => return self.average(count, sum, out),
-                _ => &None,
+                _ => Field::Raw,
             },
         };
-        match part.as_ref().or(chunk.raw.as_ref()) {
+        let part = chunk.samples(field);
+        match part.or_else(|| chunk.samples(Field::Raw)) {
             Some(part) => self.decode_part(part, out),
             None => Err(self.bad(&format!(
                 "a chunk without samples and without {:?}",
@@ -155,15 +170,20 @@ impl ChunkSamples {
         }
     }
 
-    fn decode_part(&self, part: &Chunk, out: &mut Columns) -> Result<(), SelectError> {
+    fn decode_part(&self, part: Part<'_>, out: &mut Columns) -> Result<(), SelectError> {
         // On the wire, encodings are numbered from 0; on disk, 0 is no encoding.
-        let byte = u8::try_from(part.r#type.saturating_add(1)).unwrap_or(0);
+        let byte = u8::try_from(part.encoding.saturating_add(1)).unwrap_or(0);
         let encoding = Encoding::from_byte(byte).map_err(|error| self.bad(&error.to_string()))?;
-        decode(encoding, &part.data, out).map_err(|error| self.bad(&error.to_string()))?;
+        decode(encoding, part.data, out).map_err(|error| self.bad(&error.to_string()))?;
         Ok(())
     }
 
-    fn average(&self, count: &Chunk, sum: &Chunk, out: &mut Columns) -> Result<(), SelectError> {
+    fn average(
+        &self,
+        count: Part<'_>,
+        sum: Part<'_>,
+        out: &mut Columns,
+    ) -> Result<(), SelectError> {
         let (mut counts, mut sums) = (Columns::default(), Columns::default());
         self.decode_part(count, &mut counts)?;
         self.decode_part(sum, &mut sums)?;
@@ -188,7 +208,11 @@ impl ChunkSamples {
     }
 
     fn check_order(&self, out: &Columns, from: usize) -> Result<(), SelectError> {
-        match out.t[from..].windows(2).find(|pair| pair[0] >= pair[1]) {
+        let times = &out.t[from..];
+        if times.is_sorted_by(|a, b| a < b) {
+            return Ok(());
+        }
+        match times.windows(2).find(|pair| pair[0] >= pair[1]) {
             None => Ok(()),
             Some(pair) => Err(self.bad(&format!(
                 "timestamp {} follows {} in a chunk",
@@ -198,10 +222,35 @@ impl ChunkSamples {
     }
 
     fn bad(&self, why: &str) -> SelectError {
-        SelectError::Source(format!(
-            "series {}: {why}",
-            self.labels.display(&self.symbols)
-        ))
+        SelectError::Source(format!("series {}: {why}", self.series.labels().display()))
+    }
+}
+
+/// Columns of a thread, which are used again: those of the replicas of a series live no longer than one read.
+mod scratch {
+    use std::cell::RefCell;
+
+    use model::Columns;
+
+    /// Samples for which memory is kept.
+    const KEPT: usize = 1 << 17;
+
+    thread_local! {
+        static COLUMNS: RefCell<Vec<Columns>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Calls `work` with so many empty columns.
+    pub(super) fn with<R>(count: usize, work: impl FnOnce(&mut [Columns]) -> R) -> R {
+        let mut columns = COLUMNS.take();
+        columns.resize_with(count.max(columns.len()), Columns::default);
+        let used = &mut columns[..count];
+        used.iter_mut().for_each(Columns::clear);
+        let result = work(used);
+        used.iter_mut().for_each(Columns::clear);
+        if columns.iter().map(|c| c.t.capacity()).sum::<usize>() <= KEPT {
+            COLUMNS.set(columns);
+        }
+        result
     }
 }
 
@@ -259,27 +308,31 @@ fn remove_resets(out: &mut Columns, from: usize) {
     if !out.h.is_empty() {
         return keep_ascending(out, from);
     }
-    let (mut kept, mut total, mut last): (_, f64, Option<(Timestamp, f64)>) = (from, 0.0, None);
-    for at in from..out.t.len() {
-        let (t, v) = (out.t[at], out.v[at]);
+    // Floats only: each value belongs to the time at its place.
+    let (times, values) = (&mut out.t[from..], &mut out.v[from..]);
+    let Some(first) = values.iter().position(|v| !v.is_nan()) else {
+        return truncate(out, from);
+    };
+    let (mut last_t, mut last_v) = (times[first], values[first]);
+    let (mut kept, mut total) = (1, last_v);
+    (times[0], values[0]) = (last_t, total);
+    for at in first + 1..times.len().min(values.len()) {
+        let (t, v) = (times[at], values[at]);
         if v.is_nan() {
             continue;
         }
-        match &mut last {
-            Some((last_t, last_v)) if t == *last_t => {
-                *last_v = v;
-                continue;
+        if t <= last_t {
+            if t == last_t {
+                last_v = v;
             }
-            Some((last_t, _)) if t < *last_t => continue,
-            Some((_, last_v)) if v >= *last_v => total += v - *last_v,
-            Some(_) => total += v,
-            None => total = v,
+            continue;
         }
-        last = Some((t, v));
-        (out.t[kept], out.v[kept]) = (t, total);
+        total += if v >= last_v { v - last_v } else { v };
+        (last_t, last_v) = (t, v);
+        (times[kept], values[kept]) = (t, total);
         kept += 1;
     }
-    truncate(out, kept);
+    truncate(out, from + kept);
 }
 
 fn keep_ascending(out: &mut Columns, from: usize) {
@@ -301,11 +354,13 @@ fn keep_ascending(out: &mut Columns, from: usize) {
 mod tests {
     use model::{Edges, FloatHistogram, Need};
     use proptest::prelude::*;
+    use proto::thanos::{self, AggrChunk, Chunk};
     use tsdb::chunk::XorAppender;
     use tsdb::chunk::histogram::{Appended, FloatHistogramAppender};
 
     use super::*;
     use crate::chunks;
+    use crate::wire::Batch;
 
     fn part(samples: &[(i64, f64)]) -> Chunk {
         let mut appender = XorAppender::new();
@@ -330,12 +385,10 @@ mod tests {
     }
 
     fn series(chunks: Vec<AggrChunk>, reading: Reading) -> ChunkSamples {
-        let symbols = Arc::new(Symbols::new());
-        let labels = Labels::from_pairs([("job", "x")], &symbols);
+        let labels = vec![crate::labels::label("job", "x")];
+        let batch = Batch::of([thanos::Series { labels, chunks }]).expect("plain");
         ChunkSamples {
-            labels,
-            symbols,
-            chunks,
+            series: batch.get(0).expect("one"),
             reading: Arc::new(reading),
         }
     }

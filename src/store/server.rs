@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Limited, StreamBody};
 use prometheus_client::metrics::counter::Counter;
 use proto::info::info_server::{Info, InfoServer};
 use proto::info::{
@@ -12,29 +17,115 @@ use proto::info::{
 use proto::thanos::store_server::{Store, StoreServer};
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse,
-    Series, SeriesRequest, SeriesResponse,
+    SeriesRequest, SeriesResponse,
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
+use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 
 use crate::bucket::{LimitError, Limiter, Limits, SAMPLES_PER_CHUNK};
 use crate::endpoint::MAX_MESSAGE;
-use crate::frames::Frames;
 use crate::labels::{self, label};
 use crate::merge::{Item, Merged};
 use crate::proxy::{CallOptions, Proxy};
+use crate::wire::{self, Answer};
 
-/// Frames that wait for the client.
-const FRAMES: usize = 4;
+/// The method that [`ProxyServer`] answers itself.
+const SERIES: &str = "/thanos.Store/Series";
+const GRPC: http::HeaderValue = http::HeaderValue::from_static("application/grpc");
+/// Bytes of a request.
+const MOST_IN_REQUEST: usize = 16 << 20;
+/// Series in one frame at most, whatever is asked for.
+const MOST_IN_FRAME: usize = 4096;
+/// Series that are merged together where each has a frame of its own.
+const SINGLES: usize = 64;
+/// Bytes after which a frame is sent even if more series would fit by count.
+const FRAME_BYTES: usize = 1 << 20;
 
-/// Series, LabelNames and LabelValues of everything behind `proxy`, each Series call within `limits`.
-#[must_use]
-pub fn store_server(proxy: Arc<Proxy>, limits: Limits) -> StoreServer<ProxyStore> {
-    StoreServer::new(ProxyStore { proxy, limits })
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE)
+/// Series, LabelNames and LabelValues of everything behind a proxy: Series goes to the wire as it came, the rest is
+/// [`StoreServer`]'s.
+#[derive(Clone, Debug)]
+pub struct ProxyServer {
+    store: ProxyStore,
+    rest: StoreServer<ProxyStore>,
 }
+
+impl ProxyServer {
+    /// The service over `proxy`, each Series call within `limits`.
+    #[must_use]
+    pub fn new(proxy: Arc<Proxy>, limits: Limits) -> Self {
+        let store = ProxyStore { proxy, limits };
+        Self {
+            rest: StoreServer::new(store.clone())
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE),
+            store,
+        }
+    }
+}
+
+impl NamedService for ProxyServer {
+    const NAME: &'static str = <StoreServer<ProxyStore> as NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for ProxyServer {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != SERIES {
+            return self.rest.call(request);
+        }
+        let store = self.store.clone();
+        Box::pin(async move {
+            let answers = store.ask(request).await;
+            Ok(answers.map_or_else(Status::into_http, respond))
+        })
+    }
+}
+
+/// The answer as it is sent: what came of the stores is not copied again.
+fn respond(answers: Answers) -> http::Response<Body> {
+    let frames = answers.map_ok(|answer| {
+        let pieces = answer.framed().map(|piece| Ok(Frame::data(piece)));
+        stream::iter(pieces)
+    });
+    let ended = async { Ok(Frame::trailers(trailers(&Status::ok("")))) };
+    let frames = frames.try_flatten().chain(stream::once(ended));
+    let mut failed = false;
+    // A status ends the stream.
+    let frames = frames
+        .map(|frame| frame.unwrap_or_else(|status| Frame::trailers(trailers(&status))))
+        .take_while(move |frame| {
+            let goes_on = !std::mem::replace(&mut failed, frame.is_trailers());
+            std::future::ready(goes_on)
+        });
+    let frames = frames.map(Ok::<_, Status>);
+    let mut response = http::Response::new(Body::new(StreamBody::new(frames)));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, GRPC);
+    response
+}
+
+fn trailers(status: &Status) -> http::HeaderMap {
+    let mut trailers = http::HeaderMap::new();
+    // A message that is no header is left out.
+    if status.add_header(&mut trailers).is_err() {
+        let bare = Status::new(status.code(), "");
+        let _ = bare.add_header(&mut trailers);
+    }
+    trailers
+}
+
+type Answers = BoxStream<'static, Result<Answer, Status>>;
 
 /// Info of everything behind `proxy`: the label sets and the time range of its stores. Whoever serves it serves the
 /// services that it announces too ([`crate::services`]).
@@ -53,50 +144,51 @@ pub struct ProxyStore {
 /// What one Series call may still send.
 struct Left {
     series: Limiter,
-    samples: Limiter,
+    /// `None`: chunks need not be counted.
+    samples: Option<Limiter>,
 }
 
 impl Left {
     fn new(limits: &Limits) -> Self {
         Self {
             series: Limiter::new(limits.request_series, Counter::default()),
-            samples: Limiter::new(limits.request_samples, Counter::default()),
+            samples: (limits.request_samples > 0)
+                .then(|| Limiter::new(limits.request_samples, Counter::default())),
         }
     }
 
-    fn take(&self, series: &Series) -> Result<(), Status> {
+    fn take(&self, item: &Item) -> Result<(), Status> {
+        let Item::Batch(batch) = item else {
+            return Ok(());
+        };
         let over = |what: &'static str| {
             move |error: LimitError| {
                 Status::resource_exhausted(format!("failed to send {what}: {error}"))
             }
         };
-        let samples = series.chunks.len() as u64 * SAMPLES_PER_CHUNK;
-        self.series.reserve(1).map_err(over("series"))?;
-        self.samples.reserve(samples).map_err(over("samples"))
+        let series = self.series.reserve(batch.len() as u64);
+        series.map_err(over("series"))?;
+        let Some(samples) = &self.samples else {
+            return Ok(());
+        };
+        let chunks: usize = batch.iter().map(|series| series.chunks().count()).sum();
+        let samples = samples.reserve(chunks as u64 * SAMPLES_PER_CHUNK);
+        samples.map_err(over("samples"))
     }
 }
 
 #[tonic::async_trait]
 impl Store for ProxyStore {
-    type SeriesStream = ReceiverStream<Result<SeriesResponse, Status>>;
+    type SeriesStream = BoxStream<'static, Result<SeriesResponse, Status>>;
 
+    /// The frames of [`ProxyServer`], read again: for callers in this process.
     async fn series(
         &self,
         request: Request<SeriesRequest>,
     ) -> Result<Response<Self::SeriesStream>, Status> {
-        let options = CallOptions::from_metadata(request.metadata());
-        let request = request.into_inner();
-        let frames = Frames::new(request.response_batch_size);
-        let merged = self.proxy.series(request, &options)?;
-        let left = Left::new(&self.limits);
-        let (sender, receiver) = mpsc::channel(FRAMES);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = sender.closed() => {}
-                () = forward(merged, left, frames, &sender) => {}
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let frames = self.answer(request)?;
+        let decoded = frames.map(|frame| frame.map(Answer::decoded));
+        Ok(Response::new(decoded.boxed()))
     }
 
     async fn label_names(
@@ -132,30 +224,60 @@ impl Store for ProxyStore {
     }
 }
 
-type Frame = Result<SeriesResponse, Status>;
+impl ProxyStore {
+    /// Reads a call of gRPC.
+    async fn ask(&self, request: http::Request<Body>) -> Result<Answers, Status> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, MOST_IN_REQUEST).collect().await;
+        let body = body.map_err(|error| Status::out_of_range(error.to_string()))?;
+        let request = wire::request(&body.to_bytes())?;
+        let metadata = MetadataMap::from_headers(head.headers);
+        self.answer(Request::from_parts(metadata, head.extensions, request))
+    }
 
-async fn forward(mut merged: Merged, left: Left, mut frames: Frames, out: &mpsc::Sender<Frame>) {
-    loop {
-        let (ready, over) = match merged.next().await {
-            Ok(Some(Item::Series(series))) => match left.take(&series) {
-                Ok(()) => ([frames.push(series).map(Ok), None], false),
-                Err(status) => ([None, Some(Err(status))], true),
-            },
-            Ok(Some(Item::Warning(text))) => (
-                [frames.flush().map(Ok), Some(Ok(Frames::warning(text)))],
-                false,
-            ),
-            Ok(None) => ([frames.flush().map(Ok), None], true),
-            Err(status) => ([None, Some(Err(status))], true),
-        };
-        for frame in ready.into_iter().flatten() {
-            if out.send(frame).await.is_err() {
-                return;
-            }
+    fn answer(&self, request: Request<SeriesRequest>) -> Result<Answers, Status> {
+        let options = CallOptions::from_metadata(request.metadata());
+        let request = request.into_inner();
+        let size = usize::try_from(request.response_batch_size).unwrap_or(0);
+        let merged = self.proxy.series(request, &options)?;
+        let left = Left::new(&self.limits);
+        let items = stream::try_unfold((merged, left), move |(mut merged, left)| async move {
+            let Some(item) = next(&mut merged, size).await? else {
+                return Ok(None);
+            };
+            left.take(&item)?;
+            Ok(Some((item, (merged, left))))
+        });
+        if size > 1 {
+            return Ok(items.map_ok(Answer::from).boxed());
         }
-        if over {
-            return;
+        let singles = items.map_ok(|item| stream::iter(singles(item).into_iter().map(Ok)));
+        Ok(singles.try_flatten().boxed())
+    }
+}
+
+async fn next(merged: &mut Merged, size: usize) -> Result<Option<Item>, Status> {
+    let most = match size {
+        0 | 1 => SINGLES,
+        size => size.min(MOST_IN_FRAME),
+    };
+    merged.next(most, FRAME_BYTES).await
+}
+
+impl From<Item> for Answer {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Batch(batch) => Self::Batch(batch),
+            Item::Warning(text) => Self::Warning(text),
         }
+    }
+}
+
+/// Frames of a single series, in the form that every client understands.
+fn singles(item: Item) -> Vec<Answer> {
+    match item {
+        Item::Batch(batch) => batch.fields().map(Answer::Series).collect(),
+        Item::Warning(text) => vec![Answer::Warning(text)],
     }
 }
 

@@ -20,8 +20,8 @@ use proto::thanos::{
 };
 use store::labels::label;
 use store::{
-    CallOptions, EndpointSpec, FanOut, FanOutOptions, Item, Proxy, ProxyConfig, StoreSet,
-    StoreSetConfig, info_server, store_server,
+    CallOptions, EndpointSpec, FanOut, FanOutOptions, Item, Proxy, ProxyConfig, ProxyServer,
+    StoreSet, StoreSetConfig, info_server,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -222,9 +222,9 @@ async fn collect(
 ) -> Result<(Vec<Series>, Vec<String>), Status> {
     let mut merged = proxy.series(request, &CallOptions::default())?;
     let (mut series, mut warnings) = (Vec::new(), Vec::new());
-    while let Some(item) = merged.next().await? {
+    while let Some(item) = merged.next(64, 1 << 20).await? {
         match item {
-            Item::Series(one) => series.push(one),
+            Item::Batch(batch) => series.extend(batch.decoded()),
             Item::Warning(text) => warnings.push(text),
         }
     }
@@ -464,8 +464,8 @@ async fn a_querier_is_a_store_itself_and_answers_in_batches() {
         ..Script::default()
     };
     let inner = proxy_over(&[leaf], ProxyConfig::default()).await;
-    let routes = Routes::new(store_server(inner.clone(), Default::default()))
-        .add_service(info_server(inner));
+    let served = ProxyServer::new(inner.clone(), Default::default());
+    let routes = Routes::new(served).add_service(info_server(inner));
     let (address, _stop) = serve(routes).await;
     let mut client = StoreClient::connect(format!("http://{address}"))
         .await

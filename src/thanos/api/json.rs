@@ -30,16 +30,51 @@ pub(super) fn success(data: &impl Serialize, warnings: Vec<String>) -> Response 
 }
 
 /// A `success` with an array of label sets.
-pub(super) fn label_sets(sets: &[Labels], symbols: &Symbols, warnings: Vec<String>) -> Response {
-    let mut text = br#"{"status":"success","data":["#.to_vec();
-    for (at, labels) in sets.iter().enumerate() {
-        push_comma(&mut text, at);
-        push_labels(&mut text, labels, symbols);
-    }
-    text.push(b']');
-    push_warnings(&mut text, &warnings);
-    text.extend_from_slice(b"}\n");
-    respond(Body::from(text), !warnings.is_empty())
+pub(super) fn label_sets(
+    sets: Vec<Labels>,
+    symbols: Arc<Symbols>,
+    warnings: Vec<String>,
+) -> Response {
+    let has_warnings = !warnings.is_empty();
+    respond(body(set_pieces(sets, symbols, warnings)), has_warnings)
+}
+
+fn set_pieces(
+    sets: Vec<Labels>,
+    symbols: Arc<Symbols>,
+    warnings: Vec<String>,
+) -> impl Iterator<Item = Bytes> {
+    let mut sets = sets.into_iter().enumerate();
+    let mut head = Some(br#"{"status":"success","data":["#);
+    let mut over = false;
+    std::iter::from_fn(move || {
+        let mut out = Vec::new();
+        out.extend(head.take().into_iter().flatten());
+        while out.len() < PIECE && !over {
+            if let Some((at, labels)) = sets.next() {
+                push_comma(&mut out, at);
+                push_labels(&mut out, &labels, &symbols);
+            } else {
+                out.push(b']');
+                push_warnings(&mut out, &warnings);
+                out.extend_from_slice(b"}\n");
+                over = true;
+            }
+        }
+        (!out.is_empty()).then(|| out.into())
+    })
+}
+
+/// What fits into one piece is sent with its length.
+fn body(mut pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else {
+        return Body::from(first);
+    };
+    let all = [first, second].into_iter().chain(pieces);
+    Body::from_stream(futures::stream::iter(
+        all.map(Ok::<_, std::convert::Infallible>),
+    ))
 }
 
 /// A `success` with the answer to a query. Notes on the query stand among the warnings, but only what a store
@@ -54,16 +89,7 @@ pub(super) fn answer(
     if let Some(analysis) = analysis.and_then(|it| serde_json::to_string(it).ok()) {
         pieces.analysis = analysis;
     }
-    let first = pieces.next().unwrap_or_default();
-    let body = if pieces.is_over() {
-        Body::from(first)
-    } else {
-        let all = std::iter::once(first)
-            .chain(pieces)
-            .map(Ok::<_, std::convert::Infallible>);
-        Body::from_stream(futures::stream::iter(all))
-    };
-    respond(body, has_warnings)
+    respond(body(pieces), has_warnings)
 }
 
 /// The field `stats`, with the names of Prometheus. Times are in seconds.
@@ -225,10 +251,6 @@ impl Pieces {
         }
     }
 
-    fn is_over(&self) -> bool {
-        matches!(self.rest, Rest::Nothing)
-    }
-
     fn push_head(&mut self, out: &mut Vec<u8>, value: AnswerValue) {
         let kind = type_name(&value);
         let _ = write!(
@@ -356,6 +378,22 @@ fn push_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     let _ = serde_json::to_writer(out, value);
 }
 
+/// Most texts need no escapes, and are copied.
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    let is_special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    // Without a way out, which compilers need to look at many bytes at a time.
+    if text
+        .as_bytes()
+        .iter()
+        .fold(false, |any, byte| any | is_special(byte))
+    {
+        return push_json(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 fn push_warnings(out: &mut Vec<u8>, warnings: &[String]) {
     if !warnings.is_empty() {
         out.extend_from_slice(br#","warnings":"#);
@@ -367,9 +405,9 @@ fn push_labels(out: &mut Vec<u8>, labels: &Labels, symbols: &Symbols) {
     out.push(b'{');
     for (at, (name, value)) in labels.iter(symbols).enumerate() {
         push_comma(out, at);
-        push_json(out, name);
+        push_text(out, name);
         out.push(b':');
-        push_json(out, value);
+        push_text(out, value);
     }
     out.push(b'}');
 }

@@ -77,11 +77,7 @@ pub(super) async fn series(
         .lookups
         .run(params.timeout(api.settings.timeout)?, work)
         .await?;
-    Ok(json::label_sets(
-        &found.sets,
-        &found.symbols,
-        found.warnings,
-    ))
+    Ok(json::label_sets(found.sets, found.symbols, found.warnings))
 }
 
 impl Api {
@@ -165,6 +161,7 @@ fn collect(
 ) -> Result<Found, SelectError> {
     let symbols = Arc::new(Symbols::new());
     let (mut found, mut warnings) = (Vec::new(), Vec::new());
+    let several = sets.len() > 1;
     for matchers in sets {
         let mut select = Select::new(symbols.clone(), matchers, mint, maxt);
         select.skip_samples = true;
@@ -181,8 +178,11 @@ fn collect(
         }
         warnings.extend(stream.warnings());
     }
-    found.sort_by(|a: &Labels, b| a.compare(b, &symbols));
-    found.dedup();
+    // One answer is in order already, each set once.
+    if several {
+        found.sort_by(|a: &Labels, b| a.compare(b, &symbols));
+        found.dedup();
+    }
     if limit > 0 && found.len() > limit {
         found.truncate(limit);
         warnings.push(TRUNCATED.to_owned());

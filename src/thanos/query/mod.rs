@@ -104,7 +104,7 @@ async fn serve(
         ..Default::default()
     };
     let (health, health_server) = tonic_health::server::health_reporter();
-    let routes = Routes::new(store::store_server(proxy.clone(), limits))
+    let routes = Routes::new(store::ProxyServer::new(proxy.clone(), limits))
         .add_service(store::info_server(proxy.clone()))
         .add_service(health_server);
     let routes = services::add(routes, &proxy);

@@ -7,6 +7,7 @@
 //! Replicas are folded from the left: `D(D(r0, r1), r2)` and so on, each `D` one [`Pair`].
 
 mod chain;
+mod floats;
 
 pub(crate) use chain::chain;
 use model::{Columns, Kind, Timestamp};
@@ -107,10 +108,17 @@ impl<'c> Cursor<'c> {
 pub(crate) fn push(from: &Columns, at: At, error: f64, out: &mut Columns) {
     let t = from.t[at.index];
     match at.kind {
-        // Adding even zero would turn the stale marker into another NaN.
-        Kind::Float if model::is_stale(from.v[at.place]) => out.push_float(t, from.v[at.place]),
-        Kind::Float => out.push_float(t, from.v[at.place] + error),
+        Kind::Float => out.push_float(t, raised(from.v[at.place], error)),
         Kind::Histogram => out.push_histogram(t, from.h[at.place].clone()),
+    }
+}
+
+/// A float raised by `error`. Adding even zero would turn the stale marker into another NaN, and -0 into 0.
+fn raised(v: f64, error: f64) -> f64 {
+    if error == 0.0 || model::is_stale(v) {
+        v
+    } else {
+        v + error
     }
 }
 
@@ -122,6 +130,12 @@ pub fn merge(
     counter: bool,
     out: &mut Columns,
 ) {
+    if let [a, b] = replicas
+        && a.floats_only()
+        && b.floats_only()
+    {
+        return floats::merge([a, b], range, counter, out);
+    }
     let mut leaves = replicas
         .iter()
         .map(|columns| Node::Leaf(Leaf::new(columns, range, counter)));
@@ -477,7 +491,13 @@ mod tests {
     }
 
     fn replica() -> impl Strategy<Value = Columns> {
-        prop::collection::vec((1i64..60_000, -5.0f64..5.0), 0..40).prop_map(|steps| {
+        let value = prop_oneof![
+            10 => -5.0f64..5.0,
+            1 => Just(-0.0),
+            1 => Just(f64::NAN),
+            1 => Just(model::stale_nan()),
+        ];
+        prop::collection::vec((1i64..60_000, value), 0..40).prop_map(|steps| {
             let mut t = 0;
             let mut columns = Columns::default();
             for (step, v) in steps {
@@ -488,11 +508,35 @@ mod tests {
         })
     }
 
+    fn bits(columns: &Columns) -> Vec<u64> {
+        columns.v.iter().map(|v| v.to_bits()).collect()
+    }
+
     proptest! {
         #[test]
         fn identical_replicas_are_one(replica in replica(), count in 1usize..5, counter: bool) {
             let replicas = vec![replica.clone(); count];
-            prop_assert_eq!(merged(&replicas, ALL, counter), replica);
+            let merged = merged(&replicas, ALL, counter);
+            prop_assert_eq!(bits(&merged), bits(&replica));
+            prop_assert_eq!((merged.t, merged.runs), (replica.t, replica.runs));
+        }
+
+        #[test]
+        fn two_replicas_of_floats_are_merged_as_any_two_are(
+            a in replica(),
+            b in replica(),
+            range in (-10i64..100_000, 100_000i64..2_000_000),
+            counter: bool,
+        ) {
+            let mut out = Columns::default();
+            let leaf = |columns| Node::Leaf(Leaf::new(columns, range, counter));
+            let mut pair = Pair::new(leaf(&a), leaf(&b));
+            while pair.next() {
+                pair.current().push_to(&mut out);
+            }
+            let merged = merged(&[a, b], range, counter);
+            prop_assert_eq!(bits(&merged), bits(&out));
+            prop_assert_eq!((merged.t, merged.runs), (out.t, out.runs));
         }
 
         #[test]

@@ -46,11 +46,10 @@ impl Default for Limits {
     }
 }
 
-/// Bytes that one stream may be ahead of its reader. Nobody who waits for others holds more of a stream that is not read.
-pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all streams of a connection together: no bound. One stream that is not read must not hold up the others, of
-/// which a reader of both may wait for one.
-pub(crate) const CONNECTION_WINDOW: u32 = i32::MAX as u32;
+/// Flow-control windows of requests: one stream can fill a fast link (bytes).
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
+/// The window of all streams of a connection together.
+pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// How connections of one listener are served.
 pub(crate) struct Server {

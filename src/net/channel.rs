@@ -50,8 +50,10 @@ enum Inner {
     Group(Arc<Group>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
+    /// Bytes by which one answer may be ahead of its reader.
+    ahead: u32,
     members: ArcSwap<Vec<(String, transport::Channel)>>,
     next: AtomicUsize,
 }
@@ -66,11 +68,16 @@ impl Channel {
     }
 
     /// A group of equal servers, none of which is known yet ([`Self::regroup`]). A call goes to one of them, the next call to the
-    /// next; one that is not available has the call tried at the next.
+    /// next; one that is not available has the call tried at the next. An answer may be `ahead` bytes ahead of its reader.
     #[must_use]
-    pub fn group() -> Self {
+    pub fn group(ahead: u32) -> Self {
+        let group = Group {
+            ahead,
+            members: ArcSwap::default(),
+            next: AtomicUsize::new(0),
+        };
         Self {
-            inner: Inner::Group(Arc::default()),
+            inner: Inner::Group(Arc::new(group)),
             compression: Compression::None,
             calls: None,
         }
@@ -99,7 +106,10 @@ impl Channel {
             let same = known.iter().find(|(known, _)| known == address);
             Ok(match same {
                 Some(same) => same.clone(),
-                None => (address.clone(), connection(address, tls.as_ref())?),
+                None => (
+                    address.clone(),
+                    connection(address, tls.as_ref(), group.ahead)?,
+                ),
             })
         };
         let members: Result<Vec<_>, NetError> = addresses.iter().map(member).collect();

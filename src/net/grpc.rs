@@ -12,13 +12,18 @@ use tonic::transport::{self, Endpoint};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-use crate::accept::{CONNECTION_WINDOW, Limits, STREAM_WINDOW, Server};
+use crate::accept::{Limits, Server};
 use crate::channel::Channel;
 use crate::probe::Probe;
 use crate::tls::{ClientTls, H2, Reloading, ServerTls};
 use crate::{NetError, port, snappy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes by which one answer may be ahead of its reader.
+pub const AHEAD: u32 = 2 << 20;
+/// The same for all answers of a connection together: no bound. An answer that is not read must not hold up the others, for its
+/// reader may wait for who waits for them.
+const CONNECTION_WINDOW: u32 = i32::MAX as u32;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A channel to `address` (`host:port`) that connects when it is first used and again when the
@@ -28,15 +33,28 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// [`NetError::Address`] for something else than `host:port`.
 pub fn channel(address: &str, tls: Option<&ClientTls>) -> Result<Channel, NetError> {
-    connection(address, tls).map(Channel::new)
+    channel_ahead(address, tls, AHEAD)
+}
+
+/// [`channel`], for one of many peers whose answers are read together: of each, `ahead` bytes are held while others are waited for.
+///
+/// # Errors
+/// As [`channel`].
+pub fn channel_ahead(
+    address: &str,
+    tls: Option<&ClientTls>,
+    ahead: u32,
+) -> Result<Channel, NetError> {
+    connection(address, tls, ahead).map(Channel::new)
 }
 
 pub(crate) fn connection(
     address: &str,
     tls: Option<&ClientTls>,
+    ahead: u32,
 ) -> Result<transport::Channel, NetError> {
     let host = host_of(address)?.to_owned();
-    let endpoint = endpoint(address, tls)?;
+    let endpoint = endpoint(address, tls)?.initial_stream_window_size(ahead);
     let Some(tls) = tls.cloned() else {
         return Ok(endpoint.connect_lazy());
     };
@@ -62,7 +80,6 @@ fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, NetError
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
-        .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let Some(tls) = tls else { return Ok(endpoint) };
     let authority = tls.server_name.as_deref().unwrap_or(address);
@@ -305,7 +322,7 @@ mod tests {
     async fn a_group_takes_turns_and_passes_over_who_is_not_there() {
         let ((a, stop_a), (b, stop_b)) = (start(None).await, start(None).await);
         let nobody = "127.0.0.1:1".to_owned();
-        let group = Channel::group();
+        let group = Channel::group(AHEAD);
         let error = check(group.clone()).await.expect_err("nobody is in it");
         assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
         let members = [a.to_string(), nobody.clone(), b.to_string()];

@@ -19,6 +19,17 @@ use crate::{labels, matchers};
 /// The largest message that is taken, as Thanos's servers and clients do.
 pub const MAX_MESSAGE: usize = i32::MAX as usize;
 
+/// Bytes that the answers of all endpoints to one request may be ahead of the merge.
+const AHEAD: usize = 8 << 20;
+/// The least of it for one endpoint, so that many on slow links are still read at the speed of these.
+const LEAST_AHEAD: u32 = 256 << 10;
+
+/// What of [`AHEAD`] is for one of `count` endpoints.
+fn ahead(count: usize) -> u32 {
+    let share = u32::try_from(AHEAD / count.max(1)).unwrap_or(u32::MAX);
+    share.clamp(LEAST_AHEAD, net::grpc::AHEAD)
+}
+
 /// The component name of an endpoint whose Info never answered.
 const UNKNOWN: &str = "unknown-store-api";
 
@@ -125,10 +136,15 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(spec: EndpointSpec, calls: Option<Calls>) -> Result<Self, net::NetError> {
+    /// One of `count` endpoints, which are read together.
+    pub(crate) fn new(
+        spec: EndpointSpec,
+        count: usize,
+        calls: Option<Calls>,
+    ) -> Result<Self, net::NetError> {
         let channel = match &spec.group {
-            None => net::grpc::channel(&spec.address, spec.tls.as_ref())?,
-            Some(_) => Channel::group(),
+            None => net::grpc::channel_ahead(&spec.address, spec.tls.as_ref(), ahead(count))?,
+            Some(_) => Channel::group(ahead(count)),
         };
         let channel = match calls {
             Some(calls) => channel.counted(calls),

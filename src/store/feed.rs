@@ -297,8 +297,7 @@ impl InOrder<'_> {
             }
             last = labels;
         }
-        let last = last.encoded().to_vec();
-        self.last = last;
+        self.last = last.encoded().to_vec();
         if let Some(shard) = &self.call.shard {
             batch = of_shard(&batch, shard);
         }

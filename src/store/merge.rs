@@ -73,7 +73,7 @@ impl Merged {
             parts.clear();
         }
         if self.batch.len() > 0 {
-            return Ok(Some(Item::Batch(self.batch.finish())));
+            return Ok(Some(Item::Batch(self.batch.flush())));
         }
         if self.left == 0 {
             return Ok(None);

@@ -63,12 +63,13 @@ impl StoreSet {
     /// state; of two specs with one address the later wins. An address that cannot be one is logged and left out.
     pub fn set_endpoints(&self, specs: Vec<EndpointSpec>) {
         let known = self.endpoints.load_full();
-        let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(specs.len());
+        let count = specs.len();
+        let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(count);
         for spec in specs {
             let same = known.iter().find(|endpoint| endpoint.is(&spec));
             let endpoint = match same {
                 Some(endpoint) => endpoint.regroup(&spec).map(|()| endpoint.clone()),
-                None => Endpoint::new(spec, self.calls.clone()).map(Arc::new),
+                None => Endpoint::new(spec, count, self.calls.clone()).map(Arc::new),
             };
             let endpoint = match endpoint {
                 Ok(endpoint) => endpoint,

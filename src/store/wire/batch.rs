@@ -186,16 +186,20 @@ impl Builder {
             .extend(Span::before(self.bytes.len(), length, of_chunks));
     }
 
-    /// What was added. The next batch is taken to be as large.
-    pub(crate) fn finish(&mut self) -> Batch {
+    /// What was added.
+    pub(crate) fn finish(self) -> Batch {
+        Batch {
+            bytes: self.bytes.into(),
+            spans: self.spans,
+        }
+    }
+
+    /// What was added, before more is. The next batch is taken to be as large.
+    pub(crate) fn flush(&mut self) -> Batch {
         let next = Self {
             bytes: Vec::with_capacity(self.bytes.len()),
             spans: Vec::with_capacity(self.spans.len()),
         };
-        let Self { bytes, spans } = std::mem::replace(self, next);
-        Batch {
-            bytes: bytes.into(),
-            spans,
-        }
+        std::mem::replace(self, next).finish()
     }
 }

@@ -82,7 +82,7 @@ impl Server {
     pub(crate) fn client(&self) -> StoreClient<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc))
             .expect("an address")
-            .initial_stream_window_size(1 << 20)
+            .initial_stream_window_size(2 << 20)
             .initial_connection_window_size(i32::MAX as u32);
         StoreClient::new(endpoint.connect_lazy()).max_decoding_message_size(1 << 30)
     }

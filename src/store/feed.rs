@@ -4,6 +4,7 @@
 //! that is ahead of the merge waits, by HTTP/2 flow control. A store that cannot strip replica labels
 //! itself is read to its end first, stripped and sorted here, up to a limit.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const AHEAD: u32 = 4 << 20;
 const EVENTS: usize = 20;
 /// Series in one event where this side makes the batches.
 const BATCH: usize = 64;
+/// Warnings that are taken from one store.
+const WARNINGS: usize = 100;
 
 /// A Series call on one store.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) shard: Option<ShardInfo>,
     /// Bytes that stripping may hold.
     pub(crate) resort_limit: usize,
+    /// Bytes that the answer may make the reader hold.
+    pub(crate) held_limit: usize,
 }
 
 #[derive(Debug)]
@@ -55,6 +60,8 @@ struct Sent {
 /// The merge's end of a [`Call`]. Dropping it cancels the call.
 #[derive(Debug)]
 pub(crate) struct Feed {
+    /// The address of the store.
+    pub(crate) store: String,
     events: mpsc::Receiver<Sent>,
     batch: std::vec::IntoIter<Series>,
     room: Option<OwnedSemaphorePermit>,
@@ -69,8 +76,10 @@ impl Feed {
             sender,
             room: Arc::new(Semaphore::new(AHEAD as usize)),
         };
+        let store = call.endpoint.spec.address.clone();
         let task = AbortOnDropHandle::new(tokio::spawn(call.run(out)));
         Self {
+            store,
             events,
             batch: Vec::new().into_iter(),
             room: None,
@@ -95,6 +104,7 @@ impl Feed {
         }
         let task = AbortOnDropHandle::new(tokio::spawn(async {}));
         Self {
+            store: String::new(),
             events,
             batch: Vec::new().into_iter(),
             room: None,
@@ -188,6 +198,12 @@ pub(crate) fn size(series: &Series) -> usize {
     labels + series.chunks.iter().map(chunk).sum::<usize>()
 }
 
+/// The bytes of a series' labels.
+fn text(series: &Series) -> usize {
+    let labels = series.labels.iter();
+    labels.map(|l| 8 + l.name.len() + l.value.len()).sum()
+}
+
 /// Why a call ended early.
 enum Stop {
     Gone,
@@ -216,12 +232,18 @@ impl Call {
             held: Vec::new(),
             bytes: 0,
             last: None,
+            held_there: 0,
         };
+        let mut warnings = 0;
         while let Some(response) = self.frame(&mut stream).await? {
             match response.result {
                 Some(Frame::Series(one)) => series.take(vec![one]).await?,
                 Some(Frame::Batch(batch)) => series.take(batch.series).await?,
-                Some(Frame::Warning(text)) => out.send(Event::Warning(text)).await?,
+                Some(Frame::Warning(text)) => {
+                    warnings += 1;
+                    self.allow(warnings, WARNINGS, "warnings")?;
+                    out.send(Event::Warning(text)).await?;
+                }
                 Some(Frame::Hints(_)) | None => {}
             }
         }
@@ -270,6 +292,16 @@ impl Call {
         })
     }
 
+    fn allow(&self, count: usize, limit: usize, what: &str) -> Result<(), Stop> {
+        if count <= limit {
+            return Ok(());
+        }
+        let store = self.store();
+        Err(Stop::Failed(format!(
+            "{store} sent more than {limit} {what} for one request: the rest of its answer is left out"
+        )))
+    }
+
     fn store(&self) -> String {
         format!("Addr: {}", self.endpoint.spec.address)
     }
@@ -292,6 +324,9 @@ struct InOrder<'c> {
     held: Vec<Series>,
     bytes: usize,
     last: Option<Vec<proto::thanos::Label>>,
+    /// Bytes of all labels so far, and of chunks of one series that came in several parts: the reader holds them to the end, the
+    /// others it lets go.
+    held_there: usize,
 }
 
 impl InOrder<'_> {
@@ -319,14 +354,23 @@ impl InOrder<'_> {
     async fn pass(&mut self, mut batch: Vec<Series>) -> Result<(), Stop> {
         let mut last = self.last.as_deref();
         for series in &batch {
-            if last.is_some_and(|last| labels::compare(last, &series.labels).is_gt()) {
+            let order = last.map(|last| labels::compare(last, &series.labels));
+            if order == Some(Ordering::Greater) {
                 let (store, at) = (self.call.store(), labels::display(&series.labels));
                 return Err(Stop::Failed(format!(
                     "{store} sent series out of order at {at}"
                 )));
             }
+            let held = match order {
+                Some(Ordering::Equal) => size(series),
+                _ => text(series),
+            };
+            self.held_there = self.held_there.saturating_add(held);
             last = Some(&series.labels);
         }
+        let limit = self.call.held_limit;
+        self.call
+            .allow(self.held_there, limit, "bytes that stay in memory")?;
         if let Some(series) = batch.last() {
             self.last = Some(series.labels.clone());
         }

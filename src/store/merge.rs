@@ -29,6 +29,22 @@ pub struct Merged {
     abort: bool,
     /// How many items may still come.
     left: u64,
+    /// The feeds that the last series came from.
+    origin: Origin,
+}
+
+/// Which feeds a series came from, as bits. From the 65th on feeds share bits: then it may name more than there were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Origin(u64);
+
+impl Origin {
+    fn add(&mut self, feed: usize) {
+        self.0 |= 1 << (feed % 64);
+    }
+
+    pub(crate) fn has(self, feed: usize) -> bool {
+        self.0 & (1 << (feed % 64)) != 0
+    }
 }
 
 impl Merged {
@@ -44,6 +60,7 @@ impl Merged {
             warnings: VecDeque::new(),
             abort,
             left,
+            origin: Origin::default(),
         }
     }
 
@@ -70,6 +87,16 @@ impl Merged {
         }
     }
 
+    /// The addresses of the stores that are asked.
+    pub(crate) fn stores(&self) -> Vec<String> {
+        self.feeds.iter().map(|feed| feed.store.clone()).collect()
+    }
+
+    /// Which of [`Self::stores`] the series had that came last.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
     async fn start(&mut self) {
         for feed in &mut self.feeds {
             feed.advance(&mut self.warnings).await;
@@ -82,6 +109,7 @@ impl Merged {
 
     /// The smallest label set, joined from all stores that have it.
     async fn series(&mut self) -> Option<Series> {
+        self.origin = Origin::default();
         let mut series = self.pop().await?;
         while self.peek().is_some_and(|next| next.labels == series.labels) {
             let more = self.pop().await?;
@@ -97,8 +125,10 @@ impl Merged {
 
     async fn pop(&mut self) -> Option<Series> {
         let tree = self.tree.as_mut()?;
-        let feed = self.feeds.get_mut(tree.winner()?)?;
+        let winner = tree.winner()?;
+        let feed = self.feeds.get_mut(winner)?;
         let series = feed.take()?;
+        self.origin.add(winner);
         feed.advance(&mut self.warnings).await;
         let feeds = &self.feeds;
         tree.replay(|a, b| less(&feeds[a], &feeds[b]));

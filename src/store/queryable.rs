@@ -26,7 +26,7 @@ const AHEAD: usize = 4;
 /// Bytes after which a batch is passed on even if it could hold more series.
 const BATCH_BYTES: usize = 1 << 20;
 /// How often the flag of a request is looked at while stores are silent.
-const CANCEL_CHECK: Duration = Duration::from_millis(50);
+const CANCEL_CHECK: Duration = Duration::from_millis(20);
 
 /// How a query reads.
 #[derive(Clone, Debug, Default)]
@@ -112,12 +112,14 @@ impl Queryable for FanOut {
                 .map_err(refused)?
         };
         let function = &select.hints.function;
+        let stores = merged.stores();
         let reading = Arc::new(Reading {
             mint: select.mint,
             maxt: select.maxt,
             aggregate: Aggregate::of_function(function),
             dedup: (!self.options.replica_labels.is_empty()).then_some(self.options.deduplication),
             counter: is_counter_function(function),
+            stores,
         });
         let (out, messages) = mpsc::channel(AHEAD);
         let fetch = Fetch {
@@ -224,6 +226,7 @@ impl Fetch {
             symbols: self.symbols.clone(),
             chunks: series.chunks,
             reading: self.reading.clone(),
+            origin: self.merged.origin(),
         };
         Series {
             labels: interned,

@@ -4,6 +4,7 @@
 //! that is ahead of the merge waits, by HTTP/2 flow control. A store that cannot strip replica labels
 //! itself is read to its end first, stripped and sorted here, up to a limit.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ const AHEAD: u32 = 64 << 10;
 const EVENTS: usize = 20;
 /// Series in one event where this side makes the batches.
 const BATCH: usize = 64;
+/// Warnings that are taken from one store.
+const WARNINGS: usize = 100;
 
 /// A Series call on one store.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) shard: Option<ShardInfo>,
     /// Bytes that stripping may hold.
     pub(crate) resort_limit: usize,
+    /// Bytes that the answer may make the reader hold.
+    pub(crate) held_limit: usize,
 }
 
 #[derive(Debug)]
@@ -60,6 +65,8 @@ struct Sent {
 /// The merge's end of a [`Call`]. Dropping it cancels the call.
 #[derive(Debug)]
 pub(crate) struct Feed {
+    /// The address of the store.
+    pub(crate) store: String,
     events: mpsc::Receiver<Sent>,
     batch: Batch,
     /// The place of the head in the batch.
@@ -76,11 +83,13 @@ impl Feed {
             sender,
             room: Arc::new(Semaphore::new(AHEAD as usize)),
         };
-        Self::of_task(events, tokio::spawn(call.run(out)))
+        let store = call.endpoint.spec.address.clone();
+        Self::of_task(store, events, tokio::spawn(call.run(out)))
     }
 
-    fn of_task(events: mpsc::Receiver<Sent>, task: JoinHandle<()>) -> Self {
+    fn of_task(store: String, events: mpsc::Receiver<Sent>, task: JoinHandle<()>) -> Self {
         Self {
+            store,
             events,
             batch: Batch::default(),
             at: 0,
@@ -101,7 +110,7 @@ impl Feed {
             let event = Event::Series(batch);
             let _ = sender.try_send(Sent { event, room });
         }
-        Self::of_task(events, tokio::spawn(async {}))
+        Self::of_task(String::new(), events, tokio::spawn(async {}))
     }
 
     /// The labels of the first series that was not taken yet.
@@ -186,11 +195,17 @@ impl Call {
             held: Vec::new(),
             bytes: 0,
             last: Vec::new(),
+            held_there: 0,
         };
+        let mut warnings = 0;
         while let Some(frame) = self.frame(&mut stream).await? {
             match frame {
                 Frame::Series(batch) => series.take(batch).await?,
-                Frame::Warning(text) => out.send(Event::Warning(text)).await?,
+                Frame::Warning(text) => {
+                    warnings += 1;
+                    self.allow(warnings, WARNINGS, "warnings")?;
+                    out.send(Event::Warning(text)).await?;
+                }
                 Frame::Other => {}
             }
         }
@@ -243,6 +258,16 @@ impl Call {
         })
     }
 
+    fn allow(&self, count: usize, limit: usize, what: &str) -> Result<(), Stop> {
+        if count <= limit {
+            return Ok(());
+        }
+        let store = self.store();
+        Err(Stop::Failed(format!(
+            "{store} sent more than {limit} {what} for one request: the rest of its answer is left out"
+        )))
+    }
+
     fn store(&self) -> String {
         format!("Addr: {}", self.endpoint.spec.address)
     }
@@ -266,6 +291,9 @@ struct InOrder<'c> {
     bytes: usize,
     /// The labels of the series before, encoded.
     last: Vec<u8>,
+    /// Bytes of all labels so far, and of series that came in several parts: the reader holds them to the end, the others it lets
+    /// go.
+    held_there: usize,
 }
 
 impl InOrder<'_> {
@@ -289,14 +317,23 @@ impl InOrder<'_> {
         let mut last = Labels::of(&self.last);
         for at in 0..batch.len() {
             let labels = batch.labels(at).unwrap_or_default();
-            if last.compare(labels).is_gt() {
+            let order = last.compare(labels);
+            if order.is_gt() {
                 let (store, at) = (self.call.store(), labels.display());
                 return Err(Stop::Failed(format!(
                     "{store} sent series out of order at {at}"
                 )));
             }
+            let held = match order {
+                Ordering::Equal => batch.get(at).map_or(0, |series| series.size()),
+                _ => labels.encoded().len(),
+            };
+            self.held_there = self.held_there.saturating_add(held);
             last = labels;
         }
+        let limit = self.call.held_limit;
+        self.call
+            .allow(self.held_there, limit, "bytes that stay in memory")?;
         self.last = last.encoded().to_vec();
         if let Some(shard) = &self.call.shard {
             batch = of_shard(&batch, shard);

@@ -30,6 +30,22 @@ pub struct Merged {
     abort: bool,
     /// How many series and warnings may still come.
     left: u64,
+    /// Where the series of the batch came from.
+    origins: Vec<Origin>,
+}
+
+/// Which feeds a series came from, as bits. From the 65th on feeds share bits: then it may name more than there were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Origin(u64);
+
+impl Origin {
+    fn add(&mut self, feed: usize) {
+        self.0 |= 1 << (feed % 64);
+    }
+
+    pub(crate) fn has(self, feed: usize) -> bool {
+        self.0 & (1 << (feed % 64)) != 0
+    }
 }
 
 /// A series of one store after the other.
@@ -49,7 +65,18 @@ impl Merged {
             batch: Builder::default(),
             abort,
             left,
+            origins: Vec::new(),
         }
+    }
+
+    /// The addresses of the stores that are asked.
+    pub(crate) fn stores(&self) -> Vec<String> {
+        self.feeds.iter().map(|feed| feed.store.clone()).collect()
+    }
+
+    /// Which of [`Self::stores`] had each series of the batch that came last.
+    pub(crate) fn origins(&mut self) -> Vec<Origin> {
+        std::mem::take(&mut self.origins)
     }
 
     /// The next item, `None` at the end. A batch has `most` series, or fewer that take `bytes`, or those before a warning or the
@@ -62,6 +89,7 @@ impl Merged {
             self.start().await;
         }
         let mut parts = Parts::new();
+        self.origins.clear();
         while self.left > 0
             && self.warnings.is_empty()
             && self.batch.len() < most
@@ -98,6 +126,7 @@ impl Merged {
 
     /// Takes the smallest label set from all stores that have it; `false` if there is none left.
     async fn take(&mut self, parts: &mut Parts) -> bool {
+        let mut origin = Origin::default();
         while let Some(winner) = self.winner()
             && let Some(head) = self.feeds[winner].head()
         {
@@ -105,6 +134,7 @@ impl Merged {
                 break;
             }
             parts.extend(self.feeds[winner].take());
+            origin.add(winner);
             if self.feeds[winner].head().is_none() {
                 self.feeds[winner].receive(&mut self.warnings).await;
             }
@@ -112,6 +142,9 @@ impl Merged {
             if let Some(tree) = tree {
                 tree.replay(|a, b| less(&feeds[a], &feeds[b]));
             }
+        }
+        if !parts.is_empty() {
+            self.origins.push(origin);
         }
         !parts.is_empty()
     }

@@ -37,6 +37,8 @@ pub struct ProxyConfig {
     pub relabel: Relabel,
     /// Bytes that may be held per store whose series must be sorted here.
     pub resort_limit: usize,
+    /// Bytes of labels that one store may send for a request; whoever reads them holds them. What is beyond is left out, and said.
+    pub held_limit: usize,
 }
 
 impl Default for ProxyConfig {
@@ -47,6 +49,7 @@ impl Default for ProxyConfig {
             selector_labels: Vec::new(),
             relabel: Relabel::default(),
             resort_limit: 512 << 20,
+            held_limit: 1 << 30,
         }
     }
 }
@@ -230,6 +233,7 @@ impl Proxy {
             strip,
             shard,
             resort_limit: self.config.resort_limit,
+            held_limit: self.config.held_limit,
         }
     }
 

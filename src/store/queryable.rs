@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::aggregate::{Aggregate, clamp_resolution, is_counter_function};
 use crate::dedup::Deduplication;
 use crate::interner::Interner;
-use crate::merge::{Item, Merged};
+use crate::merge::{Item, Merged, Origin};
 use crate::proxy::{CallOptions, Proxy};
 use crate::samples::{ChunkSamples, Reading};
 use crate::{matchers, shard, wire};
@@ -33,7 +33,7 @@ const AHEAD: usize = 4;
 /// Bytes after which a batch is passed on even if it could hold more series.
 const BATCH_BYTES: usize = 64 << 10;
 /// How often the flag of a request is looked at while stores are silent.
-const CANCEL_CHECK: Duration = Duration::from_millis(50);
+const CANCEL_CHECK: Duration = Duration::from_millis(20);
 
 /// How a query reads.
 #[derive(Clone, Debug, Default)]
@@ -119,12 +119,14 @@ impl Queryable for FanOut {
                 .map_err(refused)?
         };
         let function = &select.hints.function;
+        let stores = merged.stores();
         let reading = Arc::new(Reading {
             mint: select.mint,
             maxt: select.maxt,
             aggregate: Aggregate::of_function(function),
             dedup: (!self.options.replica_labels.is_empty()).then_some(self.options.deduplication),
             counter: is_counter_function(function),
+            stores,
         });
         let (out, messages) = mpsc::channel(AHEAD);
         let fetch = Fetch { merged, out };
@@ -167,7 +169,7 @@ fn refused(status: Status) -> SelectError {
 }
 
 enum Message {
-    Batch(wire::Batch),
+    Batch(wire::Batch, Vec<Origin>),
     Warning(String),
     /// Everything was sent.
     End,
@@ -201,7 +203,7 @@ impl Fetch {
     async fn forward(mut self) -> Message {
         loop {
             let message = match self.merged.next(MAX_BATCH, BATCH_BYTES).await {
-                Ok(Some(Item::Batch(batch))) => Message::Batch(batch),
+                Ok(Some(Item::Batch(batch))) => Message::Batch(batch, self.merged.origins()),
                 Ok(Some(Item::Warning(text))) => Message::Warning(text),
                 Ok(None) => return Message::End,
                 Err(status) => return Message::Failed(refused(status)),
@@ -234,12 +236,13 @@ struct Stream {
 
 impl Stream {
     /// Here and not in the task: so what belongs to a series is made and dropped on the reader's thread.
-    fn read_later(&mut self, batch: &wire::Batch) -> Batch {
-        let series = batch.iter().map(|series| Series {
+    fn read_later(&mut self, batch: &wire::Batch, origins: &[Origin]) -> Batch {
+        let series = batch.iter().zip(origins).map(|(series, origin)| Series {
             labels: self.interner.intern(series.labels()),
             samples: Box::new(ChunkSamples {
                 series,
                 reading: self.reading.clone(),
+                origin: *origin,
             }),
         });
         series.collect()
@@ -251,7 +254,9 @@ impl SeriesStream for Stream {
         loop {
             self.cancel.check()?;
             match self.messages.blocking_recv() {
-                Some(Message::Batch(batch)) => return Ok(Some(self.read_later(&batch))),
+                Some(Message::Batch(batch, origins)) => {
+                    return Ok(Some(self.read_later(&batch, &origins)));
+                }
                 Some(Message::Warning(text)) => self.warnings.push(text),
                 Some(Message::Failed(error)) => return Err(error),
                 Some(Message::End) => self.over = true,

@@ -9,6 +9,7 @@ use tsdb::chunk::{Encoding, decode};
 use crate::aggregate::Aggregate;
 use crate::chunks::{Field, Samples as Part};
 use crate::dedup::{self, Deduplication};
+use crate::merge::Origin;
 use crate::wire::{Chunk, Series};
 
 /// The most chunks of one series that may overlap at a time. Each is a replica, and a level of the merge.
@@ -24,6 +25,8 @@ pub(crate) struct Reading {
     pub(crate) dedup: Option<Deduplication>,
     /// Whether deduplication evens out counters.
     pub(crate) counter: bool,
+    /// The addresses of those who were asked.
+    pub(crate) stores: Vec<String>,
 }
 
 /// A series with its chunks in the order that [`crate::chunks::unite`] makes.
@@ -31,6 +34,8 @@ pub(crate) struct Reading {
 pub(crate) struct ChunkSamples {
     pub(crate) series: Series,
     pub(crate) reading: Arc<Reading>,
+    /// Who sent it.
+    pub(crate) origin: Origin,
 }
 
 impl Samples for ChunkSamples {
@@ -222,7 +227,15 @@ impl ChunkSamples {
     }
 
     fn bad(&self, why: &str) -> SelectError {
-        SelectError::Source(format!("series {}: {why}", self.series.labels().display()))
+        let stores = self.reading.stores.iter().enumerate();
+        let senders = stores.filter(|(at, _)| self.origin.has(*at));
+        let senders: Vec<_> = senders.map(|(_, store)| store.as_str()).collect();
+        let from = match senders.is_empty() {
+            true => String::new(),
+            false => format!(" from Addr: {}", senders.join(" or ")),
+        };
+        let labels = self.series.labels().display();
+        SelectError::Source(format!("series {labels}{from}: {why}"))
     }
 }
 
@@ -390,6 +403,7 @@ mod tests {
         ChunkSamples {
             series: batch.get(0).expect("one"),
             reading: Arc::new(reading),
+            origin: Origin::default(),
         }
     }
 
@@ -404,6 +418,7 @@ mod tests {
             aggregate,
             dedup: dedup.then_some(Deduplication::Penalty),
             counter: false,
+            stores: Vec::new(),
         };
         let samples = series(chunks, reading);
         // What is there before must stay as it is.
@@ -446,6 +461,7 @@ mod tests {
             aggregate: Aggregate::Counter,
             dedup: None,
             counter: true,
+            stores: Vec::new(),
         };
         let edges = Edges {
             first_end: 45,

@@ -9,7 +9,7 @@ use net::channel::Compression;
 use net::tls::{ClientTls, ServerTls};
 use promql::Features;
 use store::block::Relabel;
-use store::{Deduplication, EndpointSpec};
+use store::{Deduplication, EndpointSpec, ProxyConfig};
 
 use crate::api::{Settings, Tenancy};
 
@@ -70,6 +70,8 @@ pub struct Config {
     pub metadata_default_time_range: Duration,
     /// Samples that one query may hold.
     pub max_samples: usize,
+    /// Bytes that one store may make this querier hold for one request, beside samples: what it sends beyond is left out.
+    pub held_limit: usize,
     /// `--deduplication.func`
     pub deduplication: Deduplication,
     /// `--query.mode=distributed`: queriers below evaluate what they can.
@@ -135,6 +137,7 @@ impl Default for Config {
             default_step: api.default_step,
             metadata_default_time_range: api.metadata_range,
             max_samples: api.max_samples,
+            held_limit: ProxyConfig::default().held_limit,
             deduplication: Deduplication::default(),
             distributed: false,
             partition_labels: Vec::new(),

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 /// What becomes of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,15 +104,16 @@ impl Names {
     fn servers(&mut self) -> Result<&TokioResolver, LookupError> {
         let servers = match self.servers.take() {
             Some(servers) => servers,
-            None => {
-                let mut builder = TokioResolver::builder_tokio().map_err(failed)?;
-                // Whoever asks again wants to know what is true now.
-                builder.options_mut().cache_size = 0;
-                builder.build().map_err(failed)?
-            }
+            None => build(TokioResolver::builder_tokio().map_err(failed)?)?,
         };
         Ok(self.servers.insert(servers))
     }
+}
+
+fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, LookupError> {
+    // Whoever asks again wants to know what is true now.
+    builder.options_mut().cache_size = 0;
+    builder.build().map_err(failed)
 }
 
 fn failed(error: impl std::fmt::Display) -> LookupError {
@@ -119,19 +121,18 @@ fn failed(error: impl std::fmt::Display) -> LookupError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::Ipv4Addr;
 
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-    use hickory_resolver::net::runtime::TokioRuntimeProvider;
     use tokio::net::UdpSocket;
 
     use super::*;
 
-    const A: u16 = 1;
-    const SERVICE: u16 = 33;
+    pub(in super::super) const A: u16 = 1;
+    pub(in super::super) const SERVICE: u16 = 33;
 
-    fn wire(name: &str) -> Vec<u8> {
+    pub(in super::super) fn wire(name: &str) -> Vec<u8> {
         let labels = name.split('.').filter(|label| !label.is_empty());
         let mut out: Vec<u8> = labels
             .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat())
@@ -157,7 +158,7 @@ mod tests {
     }
 
     /// The answer to a question (RFC 1035, 4.1).
-    fn answer(question: &[u8]) -> Vec<u8> {
+    fn answer(question: &[u8], records: &Records) -> Vec<u8> {
         let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
         let (name, kind) = (
             &question[12..end],
@@ -186,29 +187,35 @@ mod tests {
         out
     }
 
-    async fn names() -> Names {
+    /// The data of what there is of a name, by kind.
+    pub(in super::super) type Records = dyn Fn(&[u8], u16) -> Vec<Vec<u8>> + Send + Sync;
+
+    /// Names, as a server says that has these records.
+    pub(in super::super) async fn names_of(records: Box<Records>) -> Names {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let mut connection = ConnectionConfig::udp();
         connection.port = socket.local_addr().unwrap().port();
         tokio::spawn(async move {
             let mut question = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut question).await {
-                let _ = socket.send_to(&answer(&question[..length]), from).await;
+                let _ = socket
+                    .send_to(&answer(&question[..length], &records), from)
+                    .await;
             }
         });
         let mut server = NameServerConfig::udp(Ipv4Addr::LOCALHOST.into());
         server.connections = vec![connection];
         let config = ResolverConfig::from_name_servers(vec![server]);
         let provider = TokioRuntimeProvider::default();
-        let servers = TokioResolver::builder_with_config(config, provider).build();
+        let builder = TokioResolver::builder_with_config(config, provider);
         Names {
-            servers: Some(servers.unwrap()),
+            servers: Some(build(builder).unwrap()),
         }
     }
 
     #[tokio::test]
     async fn a_service_is_its_hosts_or_their_addresses() {
-        let mut names = names().await;
+        let mut names = names_of(Box::new(records)).await;
         let service = "_grpc._tcp.store.test";
         let mut found = async |kind, name: &str| names.lookup(kind, name).await.unwrap();
         let addresses = found(Kind::ServiceAddresses, service).await;
@@ -223,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_told() {
-        let mut names = names().await;
+        let mut names = names_of(Box::new(records)).await;
         let missing = names
             .lookup(Kind::ServiceAddresses, "_grpc._tcp.nobody.test")
             .await;

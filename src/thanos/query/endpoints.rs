@@ -31,7 +31,7 @@ pub(super) struct Endpoints {
     dns_interval: Duration,
     /// The last good content of each file.
     read: BTreeMap<PathBuf, Vec<EndpointSpec>>,
-    names: Names,
+    pub(super) names: Names,
     /// The last addresses of each name, as it is configured.
     resolved: HashMap<String, Vec<String>>,
     current: Option<Vec<EndpointSpec>>,

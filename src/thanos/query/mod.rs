@@ -138,6 +138,7 @@ fn proxy_config(config: &Config) -> ProxyConfig {
         component: COMPONENT.to_owned(),
         selector_labels: config.selector_labels.clone(),
         relabel: config.relabel.clone(),
+        held_limit: config.held_limit,
         ..ProxyConfig::default()
     }
 }

@@ -80,6 +80,8 @@ struct Scene {
     dir: tempfile::TempDir,
     promtool: PathBuf,
     prometheus: SocketAddr,
+    /// When it began, so that blocks made twice have the same times.
+    now: Duration,
     _process: Process,
 }
 
@@ -100,6 +102,7 @@ impl Scene {
         let scene = Self {
             promtool,
             prometheus,
+            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap(),
             _process: start(&program, &args),
             dir,
         };
@@ -116,8 +119,7 @@ impl Scene {
 
     /// Blocks with samples from so many hours ago on.
     fn make_blocks(&self, hours_ago: u64) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let from = now.as_secs() - hours_ago * 3600;
+        let from = self.now.as_secs() - hours_ago * 3600;
         let samples = (0..90).flat_map(|minute| {
             let at = from + minute * 60;
             (0..5).map(move |series| format!("up{{i=\"{series}\"}} {minute} {at}\n"))

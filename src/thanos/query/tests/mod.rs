@@ -1,10 +1,13 @@
 //! A whole querier over loopback, in front of stores that live in this process.
 
+mod faults;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use net::tls::ServerTls;
 use proto::info::info_server::{Info, InfoServer};
 use proto::info::{InfoRequest, InfoResponse, StoreInfo};
 use proto::thanos::store_server::{Store, StoreServer};
@@ -34,6 +37,29 @@ fn label(name: &str, value: &str) -> Label {
     }
 }
 
+/// The value 1 at 0 s, 10 s, … 100 s.
+fn ones() -> AggrChunk {
+    let mut appender = XorAppender::new();
+    (0..=10).for_each(|i| appender.push(i * 10_000, 1.0));
+    let data = Bytes::from(appender.finish());
+    let raw = Some(Chunk {
+        data,
+        ..Chunk::default()
+    });
+    AggrChunk {
+        min_time: 0,
+        max_time: 100_000,
+        raw,
+        ..AggrChunk::default()
+    }
+}
+
+fn frame(series: Series) -> SeriesResponse {
+    SeriesResponse {
+        result: Some(series_response::Result::Series(series)),
+    }
+}
+
 #[tonic::async_trait]
 impl Store for OneSeries {
     type SeriesStream = Iter<Frames>;
@@ -42,19 +68,6 @@ impl Store for OneSeries {
         &self,
         request: Request<SeriesRequest>,
     ) -> Result<Response<Self::SeriesStream>, Status> {
-        let mut appender = XorAppender::new();
-        (0..=10).for_each(|i| appender.push(i * 10_000, 1.0));
-        let data = Bytes::from(appender.finish());
-        let raw = Some(Chunk {
-            data,
-            ..Chunk::default()
-        });
-        let chunk = AggrChunk {
-            min_time: 0,
-            max_time: 100_000,
-            raw,
-            ..AggrChunk::default()
-        };
         let mut labels = vec![
             label("__name__", "up"),
             label("cluster", self.0),
@@ -64,12 +77,9 @@ impl Store for OneSeries {
         labels.retain(|label| !without.contains(&label.name));
         let series = Series {
             labels,
-            chunks: vec![chunk],
+            chunks: vec![ones()],
         };
-        let frame = SeriesResponse {
-            result: Some(series_response::Result::Series(series)),
-        };
-        Ok(Response::new(tokio_stream::iter(vec![Ok(frame)])))
+        Ok(Response::new(tokio_stream::iter(vec![Ok(frame(series))])))
     }
 
     async fn label_names(
@@ -133,18 +143,17 @@ impl Lab {
 
     /// Starts a store and gives its address.
     async fn store(&self, cluster: &'static str) -> String {
-        let (listener, address) = listen().await;
         let store = OneSeries(cluster);
-        let routes =
-            Routes::new(StoreServer::new(store.clone())).add_service(InfoServer::new(store));
-        let stop = self.0.clone();
-        tokio::spawn(net::grpc::serve_on(
-            listener,
-            None,
-            routes,
-            net::Limits::default(),
-            stop,
-        ));
+        let info = InfoServer::new(store.clone());
+        self.serve(Routes::new(StoreServer::new(store)).add_service(info), None)
+            .await
+    }
+
+    /// Serves what a test makes up, and gives its address.
+    async fn serve(&self, routes: Routes, tls: Option<ServerTls>) -> String {
+        let (listener, address) = listen().await;
+        let (limits, stop) = (net::Limits::default(), self.0.clone());
+        tokio::spawn(net::grpc::serve_on(listener, tls, routes, limits, stop));
         address.to_string()
     }
 

@@ -46,6 +46,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The default ones, with this time for requests in flight at shutdown.
+    #[must_use]
+    pub fn with_grace(grace: Duration) -> Self {
+        Self {
+            grace,
+            ..Self::default()
+        }
+    }
+}
+
 /// Flow-control windows of requests: one stream can fill a fast link (bytes).
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 /// The window of all streams of a connection together.

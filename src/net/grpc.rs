@@ -138,12 +138,13 @@ pub async fn serve(
     addr: SocketAddr,
     tls: Option<ServerTls>,
     routes: Routes,
+    limits: Limits,
     shutdown: CancellationToken,
 ) -> Result<(), NetError> {
     let listener = port::listen(addr).await?;
     let secure = tls.is_some();
     tracing::info!(address = %addr, tls = secure, "listening for serving gRPC");
-    serve_on(listener, tls, routes, Limits::default(), shutdown).await
+    serve_on(listener, tls, routes, limits, shutdown).await
 }
 
 /// [`serve`] on a listener that is already open.

@@ -23,11 +23,12 @@ use crate::{NetError, port};
 pub async fn serve(
     addr: SocketAddr,
     router: Router,
+    limits: Limits,
     shutdown: CancellationToken,
 ) -> Result<(), NetError> {
     let listener = port::listen(addr).await?;
     tracing::info!(address = %addr, "listening for requests and metrics");
-    serve_on(listener, router, Limits::default(), shutdown).await;
+    serve_on(listener, router, limits, shutdown).await;
     Ok(())
 }
 

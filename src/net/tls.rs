@@ -9,6 +9,7 @@ mod server;
 mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
+mod version;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -18,13 +19,14 @@ use rustls::crypto::CryptoProvider;
 pub(crate) use pem::{authorities, certificates, private_key};
 pub(crate) use server::{Reloading, harden, server_builder};
 pub(crate) use stamp::Stamp;
+pub use version::Version;
 
 /// The ALPN name of HTTP/2.
 pub(crate) const H2: &[u8] = b"h2";
 
 /// A server's certificate and key, and the authorities its clients' certificates must come from
 /// (`None`: clients need no certificate). All files are PEM and re-read when they change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServerTls {
     /// The certificate chain, leaf first.
     pub cert: PathBuf,
@@ -32,6 +34,8 @@ pub struct ServerTls {
     pub key: PathBuf,
     /// One or several CA certificates.
     pub client_ca: Option<PathBuf>,
+    /// The oldest version that clients may speak.
+    pub min_version: Version,
 }
 
 /// How a client checks a server, and what it shows of itself. All files are PEM and re-read on each
@@ -48,6 +52,8 @@ pub struct ClientTls {
     pub server_name: Option<String>,
     /// Accept any server certificate.
     pub skip_verify: bool,
+    /// The oldest version that the server may speak.
+    pub min_version: Version,
 }
 
 /// TLS material that cannot be used.

@@ -104,6 +104,13 @@ pub(crate) struct ClientArgs {
         value_name = "NAME"
     )]
     server_name: String,
+    /// The oldest version of TLS that endpoints may speak: 1.2 or 1.3 (1.0 and 1.1 mean 1.2)
+    #[arg(
+        long = "grpc-client-tls-min-version",
+        default_value = "1.3",
+        value_name = "VERSION"
+    )]
+    tls_min_version: net::tls::Version,
     /// How messages to endpoints are compressed
     #[arg(long = "grpc-compression", default_value = "none", value_enum)]
     grpc_compression: GrpcCompression,
@@ -361,6 +368,8 @@ impl QueryArgs {
             grpc_server_tls: self.listen.server_tls(),
             http_address: self.listen.http_address,
             grpc_address: self.listen.grpc_address,
+            http_grace: self.listen.http_grace,
+            grpc_grace: self.listen.grpc_grace,
             grpc_client: self.client.config(),
             endpoints: endpoints.endpoint,
             endpoint_strict: endpoints.endpoint_strict,
@@ -425,6 +434,7 @@ impl ClientArgs {
             key: file(&self.tls_key),
             server_name: (!self.server_name.is_empty()).then(|| self.server_name.clone()),
             skip_verify: self.tls_skip_verify,
+            min_version: self.tls_min_version,
             compression: match self.grpc_compression {
                 GrpcCompression::None => Compression::None,
                 GrpcCompression::Snappy => Compression::Snappy,

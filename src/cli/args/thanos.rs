@@ -61,6 +61,19 @@ pub(crate) struct ListenArgs {
         value_name = "FILE"
     )]
     pub(crate) server_client_ca: String,
+    /// The oldest version of TLS that the gRPC server takes: 1.2 or 1.3 (1.0 and 1.1 mean 1.2)
+    #[arg(
+        long = "grpc-server-tls-min-version",
+        default_value = "1.3",
+        value_name = "VERSION"
+    )]
+    pub(crate) server_min_version: net::tls::Version,
+    /// How long HTTP requests in flight may take once it is told to stop
+    #[arg(long = "http-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) http_grace: Duration,
+    /// How long gRPC calls in flight may take once it is told to stop
+    #[arg(long = "grpc-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) grpc_grace: Duration,
 }
 
 impl ListenArgs {
@@ -69,6 +82,7 @@ impl ListenArgs {
             cert: PathBuf::from(&self.server_cert),
             key: PathBuf::from(&self.server_key),
             client_ca: file(&self.server_client_ca),
+            min_version: self.server_min_version,
         })
     }
 }
@@ -79,12 +93,6 @@ pub(crate) struct SidecarArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
-    /// How long HTTP requests in flight may take once it is told to stop
-    #[arg(long = "http-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
-    pub(crate) http_grace: Duration,
-    /// How long gRPC calls in flight may take once it is told to stop
-    #[arg(long = "grpc-grace-period", default_value = "2m", value_name = "DURATION", value_parser = duration)]
-    pub(crate) grpc_grace: Duration,
     /// Prometheus's API
     #[arg(
         long = "prometheus.url",

@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 
 use super::config::{Config, Error, RouteConfig};
 use super::identity::Pinned;
-use crate::tls::{H2, TlsError, authorities, certificates, harden, server_builder};
+use crate::tls::{H2, TlsError, Version, authorities, certificates, harden, server_builder};
 
 /// All routes of one configuration.
 pub(super) struct Table {
@@ -65,7 +65,8 @@ impl Route {
             source,
         };
         let pinned = Pinned::new(roots, &config.host, &config.identities).map_err(unusable)?;
-        let mut tls = server_builder(&config.cert_file, &config.key_file, Some(Arc::new(pinned)))?;
+        let (cert, key) = (&config.cert_file, &config.key_file);
+        let mut tls = server_builder(cert, key, Some(Arc::new(pinned)), Version::V12)?;
         tls.alpn_protocols = vec![H2.to_vec()];
         harden(&mut tls);
         Ok(Self {

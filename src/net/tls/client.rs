@@ -16,7 +16,7 @@ impl ClientTls {
     /// [`TlsError`] that names the file and what is wrong with it.
     pub fn load(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(self.min_version.and_later())
             .map_err(|source| self.unusable(source))?;
         let builder = if self.skip_verify {
             builder

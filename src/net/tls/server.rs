@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ServerConfig, WebPkiClientVerifier};
 
-use super::{ServerTls, Stamp, TlsError, authorities, certificates, private_key, provider};
+use super::{
+    ServerTls, Stamp, TlsError, Version, authorities, certificates, private_key, provider,
+};
 
 impl ServerTls {
     /// Reads the files now.
@@ -20,7 +22,7 @@ impl ServerTls {
             Some(path) => Some(client_verifier(path)?),
             None => None,
         };
-        let mut config = server_builder(&self.cert, &self.key, verifier)?;
+        let mut config = server_builder(&self.cert, &self.key, verifier, self.min_version)?;
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         harden(&mut config);
         Ok(Arc::new(config))
@@ -47,11 +49,12 @@ fn client_verifier(bundle: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsErro
         })
 }
 
-/// TLS 1.2 and 1.3 with this certificate; without a verifier, clients show none.
+/// TLS of this version and later with this certificate; without a verifier, clients show none.
 pub(crate) fn server_builder(
     cert: &Path,
     key: &Path,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    min_version: Version,
 ) -> Result<ServerConfig, TlsError> {
     let unusable = |source| TlsError::Unusable {
         what: "certificate",
@@ -59,7 +62,7 @@ pub(crate) fn server_builder(
         source,
     };
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(min_version.and_later())
         .map_err(unusable)?;
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),

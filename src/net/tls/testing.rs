@@ -128,6 +128,7 @@ impl Pki {
             cert: self.path("server.pem"),
             key: self.path("server.key"),
             client_ca: Some(self.path("ca.pem")),
+            ..ServerTls::default()
         }
     }
 
@@ -137,7 +138,7 @@ impl Pki {
             cert: Some(self.path("client.pem")),
             key: Some(self.path("client.key")),
             server_name: Some("server.test".into()),
-            skip_verify: false,
+            ..ClientTls::default()
         }
     }
 }

@@ -78,7 +78,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         router = router.merge(viewer::router(compactor.clone()));
     }
     let http = async {
-        let served = net::http::serve(config.http_address, router, all.clone()).await;
+        let served = net::http::serve(
+            config.http_address,
+            router,
+            net::Limits::default(),
+            all.clone(),
+        )
+        .await;
         all.cancel();
         served.map_err(Error::from)
     };

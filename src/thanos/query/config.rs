@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use net::channel::Compression;
-use net::tls::{ClientTls, ServerTls};
+use net::tls::{ClientTls, ServerTls, Version};
 use promql::Features;
 use store::block::Relabel;
 use store::{Deduplication, EndpointSpec, ProxyConfig};
@@ -22,6 +22,10 @@ pub struct Config {
     pub grpc_address: SocketAddr,
     /// `--grpc-server-tls-…`; plaintext when absent.
     pub grpc_server_tls: Option<ServerTls>,
+    /// `--grpc-grace-period`: for calls in flight at shutdown.
+    pub grpc_grace: Duration,
+    /// `--http-grace-period`
+    pub http_grace: Duration,
     /// `--grpc-client-…`, for endpoints whose file says nothing of TLS.
     pub grpc_client: GrpcClient,
     /// `--web.route-prefix`; without it, the external prefix.
@@ -113,6 +117,8 @@ impl Default for Config {
             http_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 10902)),
             grpc_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 10901)),
             grpc_server_tls: None,
+            grpc_grace: Duration::from_secs(120),
+            http_grace: Duration::from_secs(120),
             grpc_client: GrpcClient::default(),
             web_route_prefix: String::new(),
             web_external_prefix: String::new(),
@@ -180,6 +186,8 @@ pub struct GrpcClient {
     pub server_name: Option<String>,
     /// `--grpc-client-tls-skip-verify`
     pub skip_verify: bool,
+    /// `--grpc-client-tls-min-version`
+    pub min_version: Version,
     /// `--grpc-compression`
     pub compression: Compression,
 }
@@ -203,6 +211,7 @@ impl GrpcClient {
             key: self.key.clone(),
             server_name: self.server_name.clone(),
             skip_verify: self.skip_verify,
+            min_version: self.min_version,
         })
     }
 }

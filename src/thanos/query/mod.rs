@@ -114,9 +114,11 @@ async fn serve(
     let mut endpoints = Endpoints::new(&config, set.clone(), &registry)?;
     endpoints.refresh().await;
     let tls = config.grpc_server_tls.clone();
-    let serve_grpc = net::grpc::serve_on(grpc, tls, routes, Limits::default(), shutdown.clone());
+    let limits = Limits::with_grace(config.grpc_grace);
+    let serve_grpc = net::grpc::serve_on(grpc, tls, routes, limits, shutdown.clone());
+    let limits = Limits::with_grace(config.http_grace);
     let serve_http = async {
-        net::http::serve_on(http, router, Limits::default(), shutdown.clone()).await;
+        net::http::serve_on(http, router, limits, shutdown.clone()).await;
         Ok(())
     };
     let background = async {

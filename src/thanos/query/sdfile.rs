@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use net::channel::Compression;
-use net::tls::ClientTls;
+use net::tls::{ClientTls, Version};
 use serde::Deserialize;
 use store::EndpointSpec;
 
@@ -77,9 +77,7 @@ struct TlsConfig {
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
-    /// Only TLS 1.2 and 1.3 are spoken.
-    #[allow(dead_code, reason = "part of the format")]
-    min_version: Option<String>,
+    min_version: Version,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +110,7 @@ impl ClientConfig {
             key,
             server_name: self.server_name.clone().filter(|name| !name.is_empty()),
             skip_verify: tls.insecure_skip_verify,
+            min_version: tls.min_version,
         })
     }
 }
@@ -228,7 +227,7 @@ mod tests {
             "default_client_config:\n  tls_config: {ca_file: ca.pem}\n  server_name: store.lab\n\
              endpoints:\n\
              - address: a:1\n\
-             - address: b:2\n  strict: true\n  client_config: {tls_config: {cert_file: c.pem, key_file: k.pem}, server_name: b.lab, compression: snappy}\n\
+             - address: b:2\n  strict: true\n  client_config: {tls_config: {cert_file: c.pem, key_file: k.pem, min_version: '1.1'}, server_name: b.lab, compression: snappy}\n\
              - address: c:3\n  client_config: {tls_config: {enabled: false}}\n",
         )
         .expect("valid");
@@ -243,6 +242,7 @@ mod tests {
             (&own.ca, own.server_name.as_deref()),
             (&None, Some("b.lab"))
         );
+        assert_eq!(own.min_version, Version::V12);
         assert!(specs[1].strict);
         let compressed = [0, 1, 2].map(|at: usize| specs[at].compression == Compression::Snappy);
         assert_eq!(compressed, [false, true, false]);
@@ -280,6 +280,10 @@ mod tests {
             (
                 "endpoints: [{address: 'a:1', client_config: {tls_config: {cert_file: c}}}]",
                 "together",
+            ),
+            (
+                "endpoints: [{address: 'a:1', client_config: {tls_config: {min_version: '2'}}}]",
+                "not valid",
             ),
             ("endpoints: [{adress: 'a:1'}]", "not valid"),
             ("endpoints: 5", "not valid"),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::tls::{ClientTls, TlsError};
+use net::tls::{ClientTls, TlsError, Version};
 use objstore::Secret;
 use reqwest::{Client, ClientBuilder, Proxy, RequestBuilder, Url};
 use serde::{Deserialize, Deserializer};
@@ -155,14 +155,20 @@ impl HttpClient {
                 "tls_config.server_name must be the host in --prometheus.url, where it is verified",
             ));
         }
+        // As any HTTP client of Go's.
+        let none = ClientTls {
+            min_version: Version::V12,
+            ..ClientTls::default()
+        };
         let tls = ClientTls {
             ca: file(&tls.ca_file),
             cert: file(&tls.cert_file),
             key: file(&tls.key_file),
             server_name: None,
             skip_verify: tls.insecure_skip_verify,
+            ..none
         };
-        Ok((tls != ClientTls::default()).then_some(tls))
+        Ok((tls != none).then_some(tls))
     }
 
     /// The request with what Prometheus is to know us by.

@@ -165,11 +165,9 @@ async fn serve_grpc(
     routes: Routes,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let tls = config.grpc_server_tls.clone();
-    let listener = net::port::listen(config.grpc_address).await?;
-    tracing::info!(address = %config.grpc_address, tls = tls.is_some(), "listening for serving gRPC");
-    let limits = graceful(config.grpc_grace);
-    Ok(net::grpc::serve_on(listener, tls, routes, limits, shutdown).await?)
+    let (address, tls) = (config.grpc_address, config.grpc_server_tls.clone());
+    let limits = net::Limits::with_grace(config.grpc_grace);
+    Ok(net::grpc::serve(address, tls, routes, limits, shutdown).await?)
 }
 
 async fn serve_http(
@@ -177,17 +175,8 @@ async fn serve_http(
     router: axum::Router,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let listener = net::port::listen(config.http_address).await?;
-    tracing::info!(address = %config.http_address, "listening for requests and metrics");
-    net::http::serve_on(listener, router, graceful(config.http_grace), shutdown).await;
-    Ok(())
-}
-
-fn graceful(grace: Duration) -> net::Limits {
-    net::Limits {
-        grace,
-        ..net::Limits::default()
-    }
+    let limits = net::Limits::with_grace(config.http_grace);
+    Ok(net::http::serve(config.http_address, router, limits, shutdown).await?)
 }
 
 /// Waits for the first answer of Prometheus; `false` when asked to stop before.

@@ -18,6 +18,10 @@ pub struct Config {
     pub http_address: SocketAddr,
     /// Plaintext when absent.
     pub grpc_server_tls: Option<ServerTls>,
+    /// `--grpc-grace-period`: for calls in flight at shutdown.
+    pub grpc_grace: Duration,
+    /// `--http-grace-period`
+    pub http_grace: Duration,
     /// For index headers and metas.
     pub data_dir: PathBuf,
     /// Whether [`Self::data_dir`] is used; else all is kept in memory.
@@ -66,6 +70,8 @@ impl Config {
             grpc_address: any(10901),
             http_address: any(10902),
             grpc_server_tls: None,
+            grpc_grace: Duration::from_secs(120),
+            http_grace: Duration::from_secs(120),
             data_dir: PathBuf::from("./data"),
             cache_index_header: true,
             sync_interval: Duration::from_secs(15 * 60),

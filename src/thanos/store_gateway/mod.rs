@@ -67,7 +67,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let all = shutdown.child_token();
     let calls = Calls::of_server(METHODS, &registry);
     let admin = net::http::admin_router(probe.clone(), registry);
-    let http = net::http::serve(config.http_address, admin, all.clone());
+    let limits = net::Limits::with_grace(config.http_grace);
+    let http = net::http::serve(config.http_address, admin, limits, all.clone());
     let ended = |result| {
         all.cancel();
         result
@@ -128,7 +129,8 @@ async fn serve_and_sync(
     probe.ready();
     let routes = calls.counting(routes(&store, &probe));
     let tls = config.grpc_server_tls.clone();
-    let grpc = net::grpc::serve(config.grpc_address, tls, routes, shutdown.clone());
+    let limits = net::Limits::with_grace(config.grpc_grace);
+    let grpc = net::grpc::serve(config.grpc_address, tls, routes, limits, shutdown.clone());
     let grpc = async {
         let result = grpc.await;
         shutdown.cancel();

@@ -142,7 +142,7 @@ impl Lab {
             cert: file("shown.pem"),
             key: file("shown.key"),
             server_name: Some(HOST.to_owned()),
-            skip_verify: false,
+            ..ClientTls::default()
         }
     }
 

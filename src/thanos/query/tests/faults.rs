@@ -353,7 +353,7 @@ async fn an_expired_certificate_is_told() {
     let tls = ServerTls {
         cert: path("cert.pem"),
         key: path("key.pem"),
-        client_ca: None,
+        ..ServerTls::default()
     };
     let address = lab.serve(routes(&Bad::new(Fault::Dies)), Some(tls)).await;
     let mut good = join_all(GOOD.map(|cluster| lab.store(cluster))).await;

@@ -1,8 +1,8 @@
 //! A querier is a StoreAPI too: its Store and Info services, over a [`Proxy`].
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -14,26 +14,23 @@ use proto::info::{
     ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, QueryApiInfo, RulesInfo,
     StatusInfo, StoreInfo, TargetsInfo, TsdbInfo,
 };
-use proto::thanos::store_server::{Store, StoreServer};
+use proto::thanos::store_server::Store;
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse,
     SeriesRequest, SeriesResponse,
 };
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
+use tonic::codegen::BoxFuture;
 use tonic::metadata::MetadataMap;
-use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 
 use crate::bucket::{LimitError, Limiter, Limits, SAMPLES_PER_CHUNK};
-use crate::endpoint::MAX_MESSAGE;
 use crate::labels::{self, label};
 use crate::merge::{Item, Merged};
 use crate::proxy::{CallOptions, Proxy};
+use crate::served::{AnswersSeries, Served};
 use crate::wire::{self, Answer};
 
-/// The method that [`ProxyServer`] answers itself.
-const SERIES: &str = "/thanos.Store/Series";
 const GRPC: http::HeaderValue = http::HeaderValue::from_static("application/grpc");
 /// Bytes of a request.
 const MOST_IN_REQUEST: usize = 16 << 20;
@@ -44,48 +41,24 @@ const SINGLES: usize = 64;
 /// Bytes after which a frame is sent even if more series would fit by count.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// Series, LabelNames and LabelValues of everything behind a proxy: Series goes to the wire as it came, the rest is
-/// [`StoreServer`]'s.
-#[derive(Clone, Debug)]
-pub struct ProxyServer {
-    store: ProxyStore,
-    rest: StoreServer<ProxyStore>,
-}
+/// Series, LabelNames and LabelValues of everything behind a proxy: Series goes to the wire as it came.
+pub type ProxyServer = Served<ProxyStore>;
 
 impl ProxyServer {
     /// The service over `proxy`, each Series call within `limits`.
     #[must_use]
     pub fn new(proxy: Arc<Proxy>, limits: Limits) -> Self {
-        let store = ProxyStore { proxy, limits };
-        Self {
-            rest: StoreServer::new(store.clone())
-                .max_decoding_message_size(MAX_MESSAGE)
-                .max_encoding_message_size(MAX_MESSAGE),
-            store,
-        }
+        Self::over(ProxyStore { proxy, limits })
     }
 }
 
-impl NamedService for ProxyServer {
-    const NAME: &'static str = <StoreServer<ProxyStore> as NamedService>::NAME;
-}
-
-impl Service<http::Request<Body>> for ProxyServer {
-    type Response = http::Response<Body>;
-    type Error = std::convert::Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != SERIES {
-            return self.rest.call(request);
-        }
-        let store = self.store.clone();
+impl AnswersSeries for ProxyStore {
+    fn answer_series(
+        self,
+        request: http::Request<Body>,
+    ) -> BoxFuture<http::Response<Body>, Infallible> {
         Box::pin(async move {
-            let answers = store.ask(request).await;
+            let answers = self.ask(request).await;
             Ok(answers.map_or_else(Status::into_http, respond))
         })
     }

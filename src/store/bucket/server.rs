@@ -1,7 +1,7 @@
 //! The Store and Info services of a gateway.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::stream::BoxStream;
@@ -13,16 +13,16 @@ use proto::hintspb::{self, SeriesRequestHints, SeriesResponseHints};
 use proto::info::info_server::Info;
 use proto::info::{InfoRequest, InfoResponse};
 use proto::thanos::series_response::Result as Message;
-use proto::thanos::store_server::{Store, StoreServer};
+use proto::thanos::store_server::Store;
 use proto::thanos::{
     Aggr, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
     SeriesRequest, SeriesResponse,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
+use tonic::codegen::BoxFuture;
 use tonic::metadata::MetadataMap;
-use tonic::server::{NamedService, ServerStreamingService};
+use tonic::server::ServerStreamingService;
 use tonic::{Code, Request, Response, Status};
 
 use super::budget::Lease;
@@ -35,9 +35,8 @@ use super::wire::{Frame, FrameCodec, Sent, Series};
 use crate::MAX_MESSAGE;
 use crate::matchers;
 use crate::proxy::DEFAULT_TENANT;
+use crate::served::{AnswersSeries, Served};
 
-/// The method that [`GatewayServer`] answers itself.
-const SERIES: &str = "/thanos.Store/Series";
 /// Series in one frame at most, whatever is asked for.
 const MOST_IN_FRAME: usize = 4096;
 /// Bytes of chunks after which a frame is sent even if more series would fit by count.
@@ -63,45 +62,23 @@ pub(crate) fn tenant(metadata: &MetadataMap) -> String {
     tenant.unwrap_or(DEFAULT_TENANT).to_owned()
 }
 
-/// The Store service as it is served: Series goes its own way to the wire, the rest is [`StoreServer`]'s.
-#[derive(Clone, Debug)]
-pub struct GatewayServer {
-    store: GatewayStore,
-    rest: StoreServer<GatewayStore>,
-}
+/// The Store service of a gateway as it is served.
+pub type GatewayServer = Served<GatewayStore>;
 
 impl GatewayServer {
     /// The services over a store.
     #[must_use]
     pub fn new(store: Arc<BucketStore>) -> Self {
-        let store = GatewayStore(store);
-        Self {
-            rest: StoreServer::new(store.clone())
-                .max_decoding_message_size(MAX_MESSAGE)
-                .max_encoding_message_size(MAX_MESSAGE),
-            store,
-        }
+        Self::over(GatewayStore(store))
     }
 }
 
-impl NamedService for GatewayServer {
-    const NAME: &'static str = <StoreServer<GatewayStore> as NamedService>::NAME;
-}
-
-impl Service<http::Request<Body>> for GatewayServer {
-    type Response = http::Response<Body>;
-    type Error = std::convert::Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != SERIES {
-            return self.rest.call(request);
-        }
-        let call = SeriesCall(self.store.clone());
+impl AnswersSeries for GatewayStore {
+    fn answer_series(
+        self,
+        request: http::Request<Body>,
+    ) -> BoxFuture<http::Response<Body>, Infallible> {
+        let call = SeriesCall(self);
         Box::pin(async move {
             let most = Some(MAX_MESSAGE);
             let mut grpc =

@@ -66,8 +66,7 @@ impl Api {
 }
 
 /// The plan of an evaluated query, with what it cost.
-pub(super) fn analysis(expr: &Expr, parts: &[Expr], stats: &Stats) -> Node {
-    let plan = node(expr, parts);
+pub(super) fn analysis(plan: Node, stats: &Stats) -> Node {
     Node {
         name: "[query]".to_owned(),
         execution_time: format!("{:?}", Duration::from_secs_f64(stats.eval_time)),
@@ -77,8 +76,8 @@ pub(super) fn analysis(expr: &Expr, parts: &[Expr], stats: &Stats) -> Node {
     }
 }
 
-/// `parts` are what selectors of [`PART`] read.
-fn node(expr: &Expr, parts: &[Expr]) -> Node {
+/// A plan as a tree. `parts` are what selectors of [`PART`] read.
+pub(super) fn node(expr: &Expr, parts: &[Expr]) -> Node {
     let below = expr.kind.children();
     let children = below.into_iter().map(|child| node(child, parts)).collect();
     let (kind, text) = match &expr.kind {

@@ -193,14 +193,16 @@ impl Api {
         let asked = Asked::parse(self, params, when, auto_resolution)?;
         let analyze = matches!(params.get("analyze"), "1" | "true");
         let told = analyze && params.get("engine") == "thanos";
-        let plan = told.then(|| self.plan(asked.clone()));
-        let (mut answer, stats) = self.ask(asked).await?;
+        let (when, timeout, lookback) = (asked.when, asked.timeout, self.lookback_of(&asked));
+        let plan = self.plan(asked);
+        let explained = told.then(|| explain::node(&plan.expr, &plan.parts));
+        let (mut answer, stats) = self.run(plan, when, lookback, timeout).await?;
         if analyze && !told {
             answer.warnings.push(NOT_ANALYZABLE.to_owned());
         }
         truncate(&mut answer, limit);
         let wants_stats = !params.get("stats").is_empty();
-        let analysis = plan.map(|plan| explain::analysis(&plan.expr, &plan.parts, &stats));
+        let analysis = explained.map(|plan| explain::analysis(plan, &stats));
         let stats = wants_stats.then_some(stats);
         Ok(json::answer(answer, stats, analysis.as_ref()))
     }
@@ -228,6 +230,17 @@ impl Api {
     /// [`ApiError`] for whatever goes wrong.
     pub async fn ask(&self, asked: Asked) -> Result<(Answer, Stats), ApiError> {
         let (when, timeout, lookback) = (asked.when, asked.timeout, self.lookback_of(&asked));
+        let plan = self.plan(asked);
+        self.run(plan, when, lookback, timeout).await
+    }
+
+    async fn run(
+        &self,
+        plan: Plan,
+        when: When,
+        lookback: i64,
+        timeout: Duration,
+    ) -> Result<(Answer, Stats), ApiError> {
         let engine = Engine::new(Options {
             lookback,
             max_samples: self.settings.max_samples,
@@ -235,7 +248,7 @@ impl Api {
             threads: threads(),
             ..Options::default()
         });
-        let Plan { expr, source, .. } = self.plan(asked);
+        let Plan { expr, source, .. } = plan;
         let arrived = Instant::now();
         let work = move |cancel: &Cancel| {
             let started = Instant::now();

@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "what is left out is said")]
 
+mod peers;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use parking_lot::Mutex;
+use peers::{Process, free, peer};
 use thanos::sidecar::{Config, Error, HttpClient, Method, Reloads, run};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +25,6 @@ use tokio_util::sync::CancellationToken;
 /// Cargo sets it for every test, and processes inherit it.
 const VARIABLE: &str = "CARGO_PKG_NAME";
 const VALUE: &str = env!("CARGO_PKG_NAME");
-
-fn free() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
 
 /// What a reload is answered with, and how many there were.
 struct Script {
@@ -238,44 +235,6 @@ async fn a_folder_that_is_missing_is_an_error_that_names_it() {
     assert!(error.contains("/absent"), "{error}");
 }
 
-fn peer(program: &str) -> Option<PathBuf> {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let peers = std::env::var("TKS_PEERS").unwrap_or(format!("{home}/.cache/tks-peers"));
-    let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').map(PathBuf::from);
-    let mut files = folders
-        .chain([PathBuf::from(peers).join("bin")])
-        .map(|folder| folder.join(program));
-    let found = files.find(|file| file.is_file());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("TKS_REQUIRE_PEERS").is_none(),
-            "{program} is not installed"
-        );
-        println!("left out: reloads, because `{program}` is not installed");
-    }
-    found
-}
-
-/// Ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn process(program: &Path, args: &[String]) -> Process {
-    let child = Command::new(program)
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    Process(child.unwrap())
-}
-
 const CONFIG: &str = "global: { external_labels: { replica: $(CARGO_PKG_NAME), path: '$$(CARGO_PKG_NAME)$' } }\nrule_files: [rules/*.yaml]\n";
 const LIFECYCLE: &str = "--web.enable-lifecycle";
 const RULES: &str = "groups: [{ name: one, rules: [{ record: a, expr: vector(1) }] }]\n";
@@ -294,7 +253,7 @@ async fn prometheus(program: &Path, dir: &Path, flags: &[&str]) -> (Process, Soc
         "global: { external_labels: { replica: before } }\n",
     )
     .unwrap();
-    let process = process(program, &args);
+    let process = Process::start(program, &args);
     eventually("Prometheus listens", async || {
         tokio::net::TcpStream::connect(address).await.is_ok()
     })
@@ -328,7 +287,7 @@ async fn a_real_prometheus_follows_its_files_as_beside_a_real_sidecar() {
     let sidecar = start(our_prometheus, reloads(ours.path()));
     let their_http = free();
     let at = |name: &str| theirs.path().join(name).display().to_string();
-    let _their_sidecar = process(
+    let _their_sidecar = Process::start(
         &thanos,
         &[
             "sidecar".to_owned(),

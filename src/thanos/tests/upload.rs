@@ -4,61 +4,20 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "what is left out is said")]
 
+mod peers;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use peers::{Process, free, peer};
 use serde_json::Value;
 use thanos::sidecar::{Config, Error, Uploads, run};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-fn peer(program: &str) -> Option<PathBuf> {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let peers = std::env::var("TKS_PEERS").unwrap_or(format!("{home}/.cache/tks-peers"));
-    let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').map(PathBuf::from);
-    let mut files = folders
-        .chain([PathBuf::from(peers).join("bin")])
-        .map(|folder| folder.join(program));
-    let found = files.find(|file| file.is_file());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("TKS_REQUIRE_PEERS").is_none(),
-            "{program} is not installed"
-        );
-        println!("left out: uploads, because `{program}` is not installed");
-    }
-    found
-}
-
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
-/// Ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(program: &Path, args: &[String]) -> Process {
-    let child = Command::new(program)
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Process(child)
-}
 
 fn output(program: &Path, args: &[&str]) -> String {
     let out = Command::new(program).args(args).output().unwrap();
@@ -103,7 +62,7 @@ impl Scene {
             promtool,
             prometheus,
             now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap(),
-            _process: start(&program, &args),
+            _process: Process::start(&program, &args),
             dir,
         };
         eventually("Prometheus listens", || {
@@ -238,7 +197,7 @@ async fn uploads_are_those_of_a_real_sidecar_byte_for_byte() {
     })
     .await;
 
-    let real = start(
+    let real = Process::start(
         &thanos,
         &[
             "sidecar".to_owned(),
@@ -318,7 +277,7 @@ async fn compacted_blocks_are_uploaded_as_by_a_real_sidecar_unless_they_overlap(
     let both = async || {
         let (ours, theirs) = (free(), free());
         let (sidecar, stop) = scene.sidecar_at(ours, &folder(&at("ours")), true);
-        let _real = start(
+        let _real = Process::start(
             &thanos,
             &[
                 "sidecar".to_owned(),
@@ -389,7 +348,7 @@ async fn uploads_to_s3_are_read_by_a_real_thanos() {
         data.display()
     );
     let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
-    let _gateway = start(&gateway, &args);
+    let _gateway = Process::start(&gateway, &args);
     eventually("S3 listens", || std::net::TcpStream::connect(s3).is_ok()).await;
     let bucket = format!(
         "{{type: S3, prefix: a/b, config: {{bucket: blocks, endpoint: \"{s3}\", insecure: true, access_key: KEY, secret_key: SECRET}}}}"
